@@ -1,0 +1,130 @@
+// Package policy decides: it turns a schema and policy files into an immutable
+// Set, and asks the Set whether a principal may do a thing.
+package policy
+
+import (
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/cedargate/cedargate/pkg/internal/strictjson"
+)
+
+// A File is one policy file.
+type File struct {
+	Name string // as an operator finds it
+	Text []byte
+}
+
+// Config is what a Set is made from.
+type Config struct {
+	Files   []File
+	Servers []Server
+	Issuers []Issuer
+	// OmitBuiltin leaves out the built-in policy cedargate:lifecycle.
+	OmitBuiltin bool
+	// TrustedHops says that the operator has set trusted_hops.
+	TrustedHops bool
+}
+
+// A Server is what policies need to know about one protected server.
+type Server struct {
+	Name         string
+	Environments []string
+	Tools        []Tool
+	// RefuseUndeclared refuses first-level arguments that the tool's schema
+	// does not declare.
+	RefuseUndeclared bool
+	// CanonicalURI gives the canonical spelling of a resource literal, or says
+	// why it has none.
+	CanonicalURI func(uri string) (string, error)
+}
+
+// A Tool is one entry of the catalogue.
+type Tool struct {
+	Name                                         string
+	ReadOnly, Destructive, Idempotent, OpenWorld bool
+	InputSchema                                  []byte // JSON Schema; nil: not given
+}
+
+// An Issuer is what policies need to know about one issuer.
+type Issuer struct {
+	Name          string
+	Groups, Roles bool // groups_claims, roles_claims are configured
+}
+
+// A Problem is something wrong with a policy file.
+type Problem struct {
+	File         string
+	Line, Column int // 0: not known
+	Message      string
+	Hint         string // what to write instead; "" when not known
+	// Advice marks a problem that does not keep the Set from being made.
+	Advice bool
+}
+
+// A Request is one question to a Set.
+type Request struct {
+	Principal, Resource cedar.EntityUID
+	Action              string
+	// Entities holds principal, resource, client, actor and all their
+	// ancestors. It is not changed.
+	Entities cedar.EntityMap
+	// Context is the context without args. It is not changed.
+	Context cedar.RecordMap
+	// Server is the name of the protected server.
+	Server string
+	// Tool and Arguments are set for tools/call.
+	Tool      string
+	Arguments strictjson.Value
+	// SourceUnknown says that the source address could not be read: the call
+	// is refused if a policy that can match reads context.sourceIp.
+	SourceUnknown bool
+	// TemplatePrefix is "<server>/<prefix>" when the resource is a URI template
+	// with an expression: every resource below it is meant (contract §3).
+	TemplatePrefix string
+}
+
+// A Decision is the answer to a Request. The zero Decision denies.
+type Decision struct {
+	Allowed bool
+	// Reason is permitted, denied_by_policy, no_permit, policy_error,
+	// argument_type, argument_missing, argument_case, argument_undeclared or
+	// source_unknown.
+	Reason string
+	// Policies are the ids of the policies that decided, Errors those of the
+	// policies that erred; both sorted.
+	Policies, Errors []string
+	// Message is the @deny_message of the first deciding or erring forbid in
+	// the order of ids; "" when there is none.
+	Message string
+	// Argument, ExpectedType and Readers are set for argument_*: the path as
+	// policies write it, the type it was validated with, and the ids of the
+	// policies that read it.
+	Argument, ExpectedType string
+	Readers                []string
+}
+
+// A Set is an immutable set of validated policies, safe for concurrent use.
+// The zero Set permits nothing.
+type Set struct{}
+
+// An Info describes one loaded policy, for people.
+type Info struct {
+	ID, File     string // File "" for the built-in one
+	Line, Column int
+	Forbid       bool
+	Text         string // the policy as it was written, annotations included
+}
+
+// Load makes a Set of c. The problems are sorted by position; the Set is nil
+// if and only if one of them is not Advice.
+func Load(c Config) (*Set, []Problem) { panic("to be written") }
+
+// Decide answers r. It does not block, and calls nothing outside the Set.
+func (s *Set) Decide(r Request) Decision { panic("to be written") }
+
+// Policies describes all policies of the Set, in the order of files and lines,
+// the built-in one first.
+func (s *Set) Policies() []Info { panic("to be written") }
+
+// Hash is the hash of what the Set was made from: 12 hex digits.
+func (s *Set) Hash() string { panic("to be written") }

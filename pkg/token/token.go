@@ -1,0 +1,93 @@
+// Package token tells who asks: it turns the credential of a request into
+// verified Claims, or says what is wrong with it.
+package token
+
+import (
+	"context"
+	"crypto"
+	"time"
+)
+
+// Kind is the kind of a principal.
+type Kind byte
+
+// The kinds of a principal. The zero Kind is nobody.
+const (
+	Nobody    Kind = iota
+	User           // a person: MCP::User
+	Agent          // a client that got the token for itself: MCP::Agent
+	Anonymous      // a caller without a credential: MCP::Anonymous
+)
+
+// Claims is what a verified credential says. The zero Claims is nobody.
+type Claims struct {
+	Kind     Kind
+	Issuer   string // the configured name of the issuer, not its URL
+	Subject  string
+	Client   string // OAuth client id; "" when the token names none
+	Audience []string
+	Scopes   []string
+	Groups   []string // values of groups_claims, parents of paths included
+	Roles    []string // values of roles_claims
+	Email    string   // only when email_verified is true
+	ID       string   // jti, else "sha256:" and 16 hex digits of the token's hash
+
+	IssuedAt, ExpiresAt, NotBefore, AuthTime time.Time // zero: not claimed
+	ACR                                      string
+	AMR                                      []string
+
+	// Actor is the outermost act claim (RFC 8693 §4.1), nil when there is none.
+	Actor *Actor
+	// Tags are all claims, each as a set of strings (cedar.md §4.1, 4).
+	Tags map[string][]string
+	// Unreadable names the claims that policies would read and that are not in
+	// a form that can be read; the caller is authenticated, the call is not to
+	// be allowed (contract §5, claim_unreadable).
+	Unreadable []string
+}
+
+// An Actor is the party that acts for the subject.
+type Actor struct {
+	Issuer  string // configured name
+	Subject string
+}
+
+// Fault says whose fault an Error is.
+type Fault byte
+
+// The faults. The zero Fault is ours, so that a forgotten one is never a
+// reason to send the caller to a login.
+const (
+	Ours      Fault = iota // 503
+	Invalid                // the token is at fault: 401
+	Malformed              // the credential cannot be read: 400
+	Missing                // there is no credential: 401 without an error
+)
+
+// An Error says why a credential was not accepted. It never holds a token.
+type Error struct {
+	Fault  Fault
+	Reason string // of the closed list of contract §5: "expired", "bad_signature", …
+	// Presented is the value that did not fit, for the record only: the aud
+	// that came, the iss that came.
+	Presented string
+	// RetryAfter is set with Ours.
+	RetryAfter time.Duration
+	// Err is the cause, for the operator.
+	Err error
+}
+
+// Accept is what one protected server accepts.
+type Accept struct {
+	Issuers   []string // configured names
+	Audiences []string // compared by equality, contract §5
+}
+
+// Keys gives the keys of one issuer. *jwks.Source is one. An error that has the
+// methods KeyReason() string and RetryAfter() time.Duration says which reason
+// the caller is answered with; every other error is issuer_unavailable.
+type Keys interface {
+	// Key returns the key that verifies signatures of alg made with the key
+	// named kid; kid "" asks for the only key that fits alg.
+	Key(ctx context.Context, kid, alg string) (crypto.PublicKey, error)
+}
