@@ -1,0 +1,69 @@
+# A fresh clone needs Go, make, npm, and Python with pip (for Envoy).
+MAKEFLAGS += --warn-undefined-variables
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Packages where goroutines meet; the race detector is too slow for all of them.
+RACE := ./pkg/jwks ./pkg/authz ./pkg/audit ./pkg/extauthz
+FUZZTIME ?= 60s
+
+# with-tools puts the pinned tools first in PATH for the rest of a recipe line.
+with-tools = bin=$$(tools/install.sh); export PATH="$$bin:$$PATH";
+
+.PHONY: help demo demo-up test test-more lint generate tools fuzz bench figures build clean
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## show the main job with a real Envoy, MCP servers and an MCP client
+	@go run ./cmd/cedargate-demo
+
+demo-up: ## the same, left running, with curl lines to paste
+	@go run ./cmd/cedargate-demo -up
+
+test: lint ## everything that CI runs: lint, race detector, all tests
+	@envoy/install.sh >/dev/null
+	go test -race $(RACE)
+	go test -vet=off ./...
+
+test-more: test ## test, and the race detector over every package
+	go test -race -vet=off ./...
+
+lint: ## format, vet, staticcheck, buf, drift of generated code, go.mod
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted" >&2; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	cd tools && go mod tidy -diff && go vet ./...
+	@$(with-tools) set -x; staticcheck ./...; buf lint; buf format -d --exit-code
+	@$(with-tools) tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	  set -x; buf generate -o "$$tmp"; \
+	  diff -r -x '*.proto' "$$tmp/proto" proto; diff "$$tmp/docs/configuration.md" docs/configuration.md
+
+generate: ## write generated code and docs/configuration.md anew
+	@$(with-tools) set -x; buf format -w; buf generate
+
+tools: ## build the pinned tools into the cache, print where
+	@tools/install.sh
+
+fuzz: ## fuzz every target for FUZZTIME (60s)
+	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd pkg -H | sed 's,/[^/]*:func , ,' | \
+	while read -r pkg target; do \
+	  go test "./$$pkg" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; \
+	done
+
+bench: ## run the benchmarks six times and compare them within the run
+	@$(with-tools) tmp=$$(mktemp); trap 'rm -f "$$tmp"' EXIT; \
+	  go test -run '^$$' -bench . -benchmem -count 6 ./... | tee "$$tmp"; benchstat "$$tmp"
+
+figures: ## lines of code and of tests for each package
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+	  code=$$(find "$$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' ! -name '*.pb.go' -exec cat {} + | wc -l); \
+	  tests=$$(find "$$dir" -maxdepth 1 -name '*_test.go' -exec cat {} + | wc -l); \
+	  printf '%6d code %6d tests  %s\n' "$$code" "$$tests" "$${dir#"$$PWD"/}"; \
+	done
+
+build: ## build bin/cedargate
+	go build -trimpath -ldflags '-s -w' -o bin/cedargate ./cmd/cedargate
+
+clean: ## remove what build made; caches stay
+	rm -rf bin
