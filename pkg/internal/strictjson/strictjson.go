@@ -8,7 +8,11 @@
 // server's (design.md, invariant 5).
 package strictjson
 
-import "iter"
+import (
+	"bytes"
+	"iter"
+	"strconv"
+)
 
 // Kind is the kind of a Value.
 type Kind byte
@@ -24,7 +28,8 @@ const (
 	Object
 )
 
-// Limits bounds what Parse accepts. A zero field means no limit.
+// Limits bounds what Parse accepts. A zero field means no limit, but for Depth,
+// which is never above 10,000: the reader recurses.
 type Limits struct {
 	Depth    int // nested objects and arrays; the outermost value has depth 1
 	Elements int // members, objects and arrays; scalars in arrays are free
@@ -46,9 +51,37 @@ type Member struct {
 	Value Value
 }
 
-// Parse reads the whole of text as one value. The error is an *Error.
-// Time and memory are linear in len(text).
-func Parse(text []byte, limits Limits) (Value, error) { panic("to be written") }
+// A Class says what a broken Rule means for the answer.
+type Class byte
+
+// The classes of an Error.
+const (
+	NotJSON   Class = iota + 1 // breaks RFC 8259: every parser should refuse it
+	Ambiguous                  // JSON, but two parsers may read two documents
+	OverLimit                  // above the caller's Limits
+)
+
+// An Error says which rule a text breaks, and where. It never quotes the text.
+type Error struct {
+	Rule   string // a constant text for each rule: "lone surrogate"
+	Class  Class
+	Offset int // in bytes
+}
+
+// Error returns the rule and the offset.
+func (e *Error) Error() string { return e.Rule + " at byte " + strconv.Itoa(e.Offset) }
+
+// Parse reads the whole of text as one value. The error is an *Error, for the
+// first rule that is broken in the order of the text. Time and memory are
+// linear in len(text).
+func Parse(text []byte, limits Limits) (Value, error) {
+	s := newScanner(text, limits)
+	v, err := s.document()
+	if err != nil {
+		return Value{}, err
+	}
+	return v, nil
+}
 
 // Kind returns the kind of v.
 func (v Value) Kind() Kind { return v.kind }
@@ -57,17 +90,51 @@ func (v Value) Kind() Kind { return v.kind }
 func (v Value) Raw() []byte { return v.raw }
 
 // Text returns the decoded string if v is a String, else "".
-func (v Value) Text() string { panic("to be written") }
+func (v Value) Text() string {
+	if v.kind != String {
+		return ""
+	}
+	inner := v.raw[1 : len(v.raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	return unescape(inner)
+}
 
 // True tells whether v is the literal true.
-func (v Value) True() bool { panic("to be written") }
+func (v Value) True() bool { return v.kind == Bool && v.raw[0] == 't' }
 
 // Members returns the members of an Object in the order of the text.
 func (v Value) Members() []Member { return v.members }
 
 // Get returns the member of an Object with exactly that name; the zero Value
 // if there is none or v is no Object.
-func (v Value) Get(name string) Value { panic("to be written") }
+func (v Value) Get(name string) Value {
+	for i := range v.members {
+		if v.members[i].Name == name {
+			return v.members[i].Value
+		}
+	}
+	return Value{}
+}
 
-// Elements yields the elements of an Array in order.
-func (v Value) Elements() iter.Seq[Value] { panic("to be written") }
+// Elements yields the elements of an Array in order; nothing if v is none. It
+// reads the text of v again, so that arrays of scalars cost no memory: walking
+// nested arrays takes time in proportion to size times depth.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if v.kind != Array {
+			return
+		}
+		s := newScanner(v.raw, Limits{})
+		s.pos++
+		more, err := s.first(']')
+		for more && err == nil {
+			var element Value
+			if element, err = s.value(true); err != nil || !yield(element) {
+				return
+			}
+			more, err = s.next(']')
+		}
+	}
+}
