@@ -107,15 +107,15 @@ func TestInvariant02FailedWriteIsAnError(t *testing.T) {
 	tests := []struct {
 		name string
 		end  func(first []byte) outcome // how the write of lines a, b ends
-		a, b bool                       // whether they count as recorded
+		a, b error                      // what their checks are told
 		next string                     // the write after it, with line c
 	}{
-		{"nothing came out", func([]byte) outcome { return outcome{0, full} }, false, false, "c"},
-		{"one line came out", func(w []byte) outcome { return outcome{bytes.IndexByte(w, '\n') + 1, full} }, true, false, "c"},
-		{"half a line came out", func(w []byte) outcome { return outcome{len(w) - 3, full} }, true, false, "broken:1 c"},
-		{"all but the last newline", func(w []byte) outcome { return outcome{len(w) - 1, full} }, true, false, "broken:1 c"},
-		{"short without an error", func(w []byte) outcome { return outcome{len(w) - 3, nil} }, true, false, "broken:1 c"},
-		{"all", func([]byte) outcome { return outcome{-1, nil} }, true, true, "c"},
+		{"nothing came out", func([]byte) outcome { return outcome{0, full} }, full, full, "c"},
+		{"one line came out", func(w []byte) outcome { return outcome{bytes.IndexByte(w, '\n') + 1, full} }, nil, full, "c"},
+		{"half a line came out", func(w []byte) outcome { return outcome{len(w) - 3, full} }, nil, full, "broken:1 c"},
+		{"all but the last newline", func(w []byte) outcome { return outcome{len(w) - 1, full} }, nil, full, "broken:1 c"},
+		{"short without an error", func(w []byte) outcome { return outcome{len(w) - 3, nil} }, nil, io.ErrShortWrite, "broken:1 c"},
+		{"all", func([]byte) outcome { return outcome{-1, nil} }, nil, nil, "c"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,11 +133,11 @@ func TestInvariant02FailedWriteIsAnError(t *testing.T) {
 				if err := <-warm; err != nil {
 					t.Errorf("Record(warm) = %v, want nil", err)
 				}
-				if err := <-a; (err == nil) != tt.a {
-					t.Errorf("Record(a) = %v, want recorded %v", err, tt.a)
+				if err := <-a; !errors.Is(err, tt.a) {
+					t.Errorf("Record(a) = %v, want %v", err, tt.a)
 				}
-				if err := <-b; (err == nil) != tt.b {
-					t.Errorf("Record(b) = %v, want recorded %v", err, tt.b)
+				if err := <-b; !errors.Is(err, tt.b) {
+					t.Errorf("Record(b) = %v, want %v", err, tt.b)
 				}
 				c := record(t.Context(), log, allow("c"))
 				if got := ids(t, <-sink.entered); got != tt.next {
