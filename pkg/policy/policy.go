@@ -103,10 +103,6 @@ type Decision struct {
 	Readers                []string
 }
 
-// A Set is an immutable set of validated policies, safe for concurrent use.
-// The zero Set permits nothing.
-type Set struct{}
-
 // An Info describes one loaded policy, for people.
 type Info struct {
 	ID, File     string // File "" for the built-in one
@@ -114,17 +110,3 @@ type Info struct {
 	Forbid       bool
 	Text         string // the policy as it was written, annotations included
 }
-
-// Load makes a Set of c. The problems are sorted by position; the Set is nil
-// if and only if one of them is not Advice.
-func Load(c Config) (*Set, []Problem) { panic("to be written") }
-
-// Decide answers r. It does not block, and calls nothing outside the Set.
-func (s *Set) Decide(r Request) Decision { panic("to be written") }
-
-// Policies describes all policies of the Set, in the order of files and lines,
-// the built-in one first.
-func (s *Set) Policies() []Info { panic("to be written") }
-
-// Hash is the hash of what the Set was made from: 12 hex digits.
-func (s *Set) Hash() string { panic("to be written") }
