@@ -99,8 +99,8 @@ func (r *ring) key(ctx context.Context, kid, alg string) (crypto.PublicKey, erro
 
 // parseSet reads a key set, RFC 7517 §5. An entry that cannot be read is
 // skipped with a line in the log. A document is refused as a whole if it is no
-// key set, or if it has entries and none of them can be read: then it says
-// nothing about the issuer's keys, while an empty set says that there are none.
+// key set, or if skipping leaves no key: then it does not say which keys the
+// issuer has, while an empty set says that there are none.
 func parseSet(body []byte, log *slog.Logger) (*set, error) {
 	// Each entry is read strictly on its own: a duplicate member in one must
 	// not cost the others.
@@ -116,7 +116,7 @@ func parseSet(body []byte, log *slog.Logger) (*set, error) {
 		return nil, fmt.Errorf("%d keys, at most %d", len(doc.Keys), maxEntries)
 	}
 	s := &set{rings: map[string]*ring{}, kids: map[string]bool{}}
-	read := 0
+	skipped := 0
 	for i, raw := range doc.Keys {
 		e, err := readEntry(raw)
 		if e.kid != "" {
@@ -124,15 +124,15 @@ func parseSet(body []byte, log *slog.Logger) (*set, error) {
 		}
 		if err != nil {
 			log.Warn("key skipped", "entry", i, "kid", e.kid, "error", err)
+			skipped++
 			continue
 		}
-		read++
 		if err := s.add(e); err != nil {
 			return nil, err
 		}
 	}
-	if read == 0 && len(doc.Keys) > 0 {
-		return nil, fmt.Errorf("none of %d keys can be read", len(doc.Keys))
+	if s.keys == 0 && skipped > 0 {
+		return nil, fmt.Errorf("%d of %d keys cannot be read, the others verify nothing", skipped, len(doc.Keys))
 	}
 	return s, nil
 }
