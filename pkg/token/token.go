@@ -64,19 +64,6 @@ const (
 	Missing                // there is no credential: 401 without an error
 )
 
-// An Error says why a credential was not accepted. It never holds a token.
-type Error struct {
-	Fault  Fault
-	Reason string // of the closed list of contract §5: "expired", "bad_signature", …
-	// Presented is the value that did not fit, for the record only: the aud
-	// that came, the iss that came.
-	Presented string
-	// RetryAfter is set with Ours.
-	RetryAfter time.Duration
-	// Err is the cause, for the operator.
-	Err error
-}
-
 // Accept is what one protected server accepts.
 type Accept struct {
 	Issuers   []string // configured names

@@ -1,0 +1,68 @@
+package token
+
+import (
+	"errors"
+	"strings"
+)
+
+// DefaultLimit is the limit of a credential in bytes when none is configured;
+// MaxLimit the highest one.
+const (
+	DefaultLimit = 16 << 10
+	MaxLimit     = 48 << 10
+)
+
+// ParseAuthorization returns the bearer token of a request (RFC 6750 §2.1).
+// lines are the values of its Authorization fields, in order. limit is the
+// greatest length of the token in bytes; 0 means DefaultLimit.
+//
+// The Error is no_credential if there is none, malformed_credential or
+// token_limit if it cannot be read in one way only, wrong_scheme if it is for
+// another scheme than Bearer. It never holds a part of the credential.
+func ParseAuthorization(lines []string, limit int) (raw string, err *Error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	line, err := onlyLine(lines)
+	if err != nil {
+		return "", err
+	}
+	for i := range len(line) {
+		if c := line[i]; c < ' ' || c > '~' || c == ',' {
+			// A comma is what joins two fields into one line.
+			return "", malformed(MalformedCredential, "a byte that no bearer token holds")
+		}
+	}
+	scheme, rest, _ := strings.Cut(line, " ")
+	raw = strings.TrimLeft(rest, " ")
+	switch bearer := strings.EqualFold(scheme, "Bearer"); {
+	case strings.Contains(raw, " "):
+		return "", malformed(MalformedCredential, "a blank inside the credential")
+	case bearer && raw == "":
+		return "", &Error{Fault: Missing, Reason: NoCredential}
+	case len(raw) > limit:
+		return "", malformed(TokenLimit, "longer than the limit")
+	case !bearer:
+		return "", refuse(WrongScheme, "", "the scheme is not Bearer")
+	}
+	return raw, nil
+}
+
+// onlyLine returns the one field that there is, without the blanks around it.
+func onlyLine(lines []string) (string, *Error) {
+	line := ""
+	for _, l := range lines {
+		line += strings.Trim(l, " \t")
+	}
+	switch {
+	case line == "":
+		return "", &Error{Fault: Missing, Reason: NoCredential}
+	case len(lines) > 1:
+		return "", malformed(MalformedCredential, "two Authorization fields")
+	}
+	return line, nil
+}
+
+func malformed(reason, why string) *Error {
+	return &Error{Fault: Malformed, Reason: reason, Err: errors.New(why)}
+}

@@ -1,0 +1,225 @@
+package token
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/cedargate/cedargate/pkg/internal/strictjson"
+)
+
+// maxParents bounds the parent paths of one group.
+const maxParents = 32
+
+// believe completes r.claims with what only a verified token may say.
+func (r *reading) believe(raw string) {
+	c := &r.claims
+	c.Client = r.client()
+	c.Kind = User
+	if r.isAgent() {
+		c.Kind = Agent
+	}
+	c.ID = r.id(raw)
+	c.Scopes = r.scopes()
+	c.Groups = r.values(r.issuer.GroupsClaims, true)
+	c.Roles = r.values(r.issuer.RolesClaims, false)
+	if r.emailVerified() {
+		c.Email = r.optional("email")
+	}
+	c.ACR = r.optional("acr")
+	var ok bool
+	if c.AMR, ok = stringList(r.claim("amr")); !ok {
+		r.unreadable("amr")
+	}
+	if c.AuthTime, ok = instant(r.claim("auth_time")); !ok {
+		r.unreadable("auth_time")
+	}
+	c.Tags = r.tags()
+}
+
+// unreadable notes a claim that policies would read and that has no one
+// reading: left out silently, it could let a forbid sleep.
+func (r *reading) unreadable(name string) {
+	if !slices.Contains(r.claims.Unreadable, name) {
+		r.claims.Unreadable = append(r.claims.Unreadable, name)
+	}
+}
+
+// claim returns a claim; null counts as absent.
+func (r *reading) claim(name string) strictjson.Value {
+	v := r.payload.Get(name)
+	if v.Kind() == strictjson.Null {
+		return strictjson.Value{}
+	}
+	return v
+}
+
+// optional returns a claim that is a string; "" if it is absent.
+func (r *reading) optional(name string) string {
+	v := r.claim(name)
+	if v.Kind() != strictjson.Absent && v.Kind() != strictjson.String {
+		r.unreadable(name)
+	}
+	return v.Text()
+}
+
+func (r *reading) emailVerified() bool { return r.payload.Get("email_verified").True() }
+
+// client returns the OAuth client id: RFC 9068 §2.2, and the names that
+// providers had before it.
+func (r *reading) client() string {
+	for _, name := range []string{"client_id", "azp", "cid", "appid"} {
+		if id := r.payload.Get(name).Text(); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// isAgent tells whether a client got the token for itself, contract §4.
+func (r *reading) isAgent() bool {
+	sub, client := r.claims.Subject, r.claims.Client
+	is := func(name, value string) bool { return r.payload.Get(name).Text() == value }
+	return client != "" && (sub == client || sub == client+"@clients") || // RFC 9068 §5; Auth0
+		is("gty", "client-credentials") || // Auth0
+		is("idtyp", "app") || // Entra
+		is("oid", sub) && r.payload.Get("scp").Kind() == strictjson.Absent // Entra without idtyp
+}
+
+func (r *reading) id(raw string) string {
+	if jti := r.payload.Get("jti").Text(); jti != "" {
+		return jti
+	}
+	sum := sha256.Sum256([]byte(raw))
+	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// scopes reads scope (RFC 8693 §4.2), else scp.
+func (r *reading) scopes() []string {
+	name := "scope"
+	if r.payload.Get(name).Kind() == strictjson.Absent {
+		name = "scp"
+	}
+	v := r.payload.Get(name)
+	if v.Kind() == strictjson.String {
+		return strings.FieldsFunc(v.Text(), func(c rune) bool { return c == ' ' })
+	}
+	scopes, ok := stringList(v)
+	if !ok {
+		r.unreadable(name)
+	}
+	return scopes
+}
+
+// stringList returns a string as one value, an array of strings as its
+// elements, and nothing for what is absent.
+func stringList(v strictjson.Value) ([]string, bool) {
+	switch v.Kind() {
+	case strictjson.Absent:
+		return nil, true
+	case strictjson.String:
+		return []string{v.Text()}, true
+	case strictjson.Array:
+	default:
+		return nil, false
+	}
+	var list []string
+	for element := range v.Elements() {
+		if element.Kind() != strictjson.String {
+			return nil, false
+		}
+		list = append(list, element.Text())
+	}
+	return list, true
+}
+
+// values returns the values of the claims with these names, in order, each
+// once; with the parents of paths if parents is true.
+func (r *reading) values(names []string, parents bool) []string {
+	var all []string
+	seen := map[string]bool{}
+	add := func(value string) {
+		if !seen[value] {
+			seen[value] = true
+			all = append(all, value)
+		}
+	}
+	for _, name := range names {
+		list, ok := r.list(name)
+		for _, value := range list {
+			add(value)
+			if !parents {
+				continue
+			}
+			above, few := parentPaths(value)
+			for _, parent := range above {
+				add(parent)
+			}
+			ok = ok && few
+		}
+		if !ok {
+			r.unreadable(name)
+		}
+	}
+	return all
+}
+
+// parentPaths returns the paths above one like "/eng/platform", and false if
+// there are too many.
+func parentPaths(path string) (above []string, ok bool) {
+	if !strings.HasPrefix(path, "/") {
+		return nil, true
+	}
+	if strings.Count(path, "/") > maxParents {
+		return nil, false
+	}
+	for end := strings.LastIndexByte(path, '/'); end > 0; end = strings.LastIndexByte(path, '/') {
+		path = path[:end]
+		above = append(above, path)
+	}
+	return above, true
+}
+
+// list returns the values of the claim that is literally so named, else of the
+// one at the path that name is when cut at its dots. A path that is blocked by
+// something without members is not taken for an absent one.
+func (r *reading) list(name string) ([]string, bool) {
+	if v := r.payload.Get(name); v.Kind() != strictjson.Absent {
+		return memberNames(v)
+	}
+	v := r.payload
+	for step := range strings.SplitSeq(name, ".") {
+		switch v.Kind() {
+		case strictjson.Object:
+			v = v.Get(step)
+		case strictjson.Absent, strictjson.Null:
+			return nil, true
+		default:
+			return nil, false
+		}
+	}
+	return memberNames(v)
+}
+
+// memberNames returns a string as one value, an array of strings as its
+// elements, an object as the names of its members, and nothing for null. A
+// member that is false or null would say that its name is none of the values.
+func memberNames(v strictjson.Value) ([]string, bool) {
+	switch v.Kind() {
+	case strictjson.Null:
+		return nil, true
+	case strictjson.Object:
+	default:
+		return stringList(v)
+	}
+	var names []string
+	for _, m := range v.Members() {
+		kind := m.Value.Kind()
+		if kind == strictjson.Null || kind == strictjson.Bool && !m.Value.True() {
+			return nil, false
+		}
+		names = append(names, m.Name)
+	}
+	return names, true
+}

@@ -1,0 +1,200 @@
+package token
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	defaultLeeway = 30 * time.Second
+	maxLeeway     = 5 * time.Minute
+)
+
+// Config is what a Verifier is made from.
+type Config struct {
+	Issuers []Issuer // at least one; no two have one name or one identifier
+	// Leeway is added to exp and taken from nbf; 0 means 30 s, at most 5 minutes.
+	Leeway time.Duration
+	Now    func() time.Time // nil means time.Now
+}
+
+// An Issuer is one authorization server whose tokens are accepted.
+type Issuer struct {
+	Name   string // prefix of its Cedar ids: lower-case letters, digits, "-"
+	Issuer string // compared byte for byte with "iss"
+	// Algorithms are the accepted values of "alg". Empty means RS, PS and ES
+	// 256 to 512, EdDSA and Ed25519, which are also all that can be listed.
+	Algorithms []string
+	// GroupsClaims and RolesClaims name the claims with groups and roles: each
+	// literally, or as a path cut at dots.
+	GroupsClaims, RolesClaims []string
+	// AllowIDTokenShape accepts tokens with at_hash, c_hash or nonce, for an
+	// issuer that has nothing else.
+	AllowIDTokenShape bool
+	// RequireOneOf names claims one of which every token has; empty means none
+	// is required.
+	RequireOneOf []string
+	Keys         Keys // of this issuer alone
+}
+
+// A Verifier verifies access tokens. It is immutable and safe for concurrent
+// use.
+type Verifier struct {
+	issuers map[string]*Issuer // by identifier
+	names   map[string]*Issuer
+	leeway  time.Duration
+	now     func() time.Time
+}
+
+// methods are the algorithms that are verified. There is no symmetric one and
+// no "none": what is not here can be neither configured nor accepted.
+var methods = map[string]jwt.SigningMethod{
+	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
+	"PS256": jwt.SigningMethodPS256, "PS384": jwt.SigningMethodPS384, "PS512": jwt.SigningMethodPS512,
+	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
+	"EdDSA": jwt.SigningMethodEdDSA, "Ed25519": jwt.SigningMethodEdDSA, // RFC 9864 §2.2
+}
+
+var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// New makes a Verifier. It refuses a configuration that is unsafe or says one
+// thing twice.
+func New(c Config) (*Verifier, error) {
+	v := &Verifier{
+		issuers: make(map[string]*Issuer), names: make(map[string]*Issuer),
+		leeway: c.Leeway, now: c.Now,
+	}
+	switch {
+	case len(c.Issuers) == 0:
+		return nil, errors.New("no issuers")
+	case c.Leeway < 0 || c.Leeway > maxLeeway:
+		return nil, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway)
+	case c.Leeway == 0:
+		v.leeway = defaultLeeway
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	for _, issuer := range c.Issuers {
+		i, err := issuer.checked()
+		if err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", issuer.Name, err)
+		}
+		if v.names[i.Name] != nil {
+			return nil, fmt.Errorf("issuer %q: a second one of that name", i.Name)
+		}
+		if other := v.issuers[i.Issuer]; other != nil {
+			return nil, fmt.Errorf("issuer %q: %q is already the issuer %q", i.Name, i.Issuer, other.Name)
+		}
+		v.names[i.Name], v.issuers[i.Issuer] = i, i
+	}
+	return v, nil
+}
+
+// checked returns a copy with its defaults filled in.
+func (i Issuer) checked() (*Issuer, error) {
+	switch {
+	case !issuerName.MatchString(i.Name):
+		return nil, errors.New("the name does not match [a-z0-9-]+")
+	case i.Issuer == "":
+		return nil, errors.New("no issuer identifier")
+	case i.Keys == nil:
+		return nil, errors.New("no keys")
+	}
+	for _, name := range slices.Concat(i.GroupsClaims, i.RolesClaims, i.RequireOneOf) {
+		if name == "" {
+			return nil, errors.New("a claim without a name")
+		}
+	}
+	i.GroupsClaims = slices.Clone(i.GroupsClaims)
+	i.RolesClaims = slices.Clone(i.RolesClaims)
+	i.RequireOneOf = slices.Clone(i.RequireOneOf)
+	i.Algorithms = slices.Clone(i.Algorithms)
+	for n, alg := range i.Algorithms {
+		if methods[alg] == nil {
+			return nil, fmt.Errorf("algorithm %q is unknown or unsafe", alg)
+		}
+		if slices.Contains(i.Algorithms[:n], alg) {
+			return nil, fmt.Errorf("algorithm %q is listed twice", alg)
+		}
+	}
+	if len(i.Algorithms) == 0 {
+		for alg := range methods {
+			i.Algorithms = append(i.Algorithms, alg)
+		}
+	}
+	return &i, nil
+}
+
+// Verify returns the claims of raw if it is an access token that one of the
+// accepted issuers signed for one of the accepted audiences (RFC 9068 §4, RFC
+// 8725). What can be refused without a key is refused first, and costs time in
+// proportion to the length of raw; then Keys is asked, which may wait for ctx;
+// then the signature is verified.
+//
+// It checks neither scopes nor groups, which are for policies. The error is an
+// *Error. Verify is safe for concurrent use.
+func (v *Verifier) Verify(ctx context.Context, raw string, accept Accept) (Claims, error) {
+	r, err := read(raw)
+	if err != nil {
+		return Claims{}, err
+	}
+	if err := v.check(r, accept); err != nil {
+		return Claims{}, err
+	}
+	kid, err := text(r.header, "kid")
+	if err != nil {
+		return Claims{}, err
+	}
+	key, cause := r.issuer.Keys.Key(ctx, kid, r.alg)
+	if cause != nil {
+		return Claims{}, noKey(kid, cause)
+	}
+	if cause := verifySignature(r, key); cause != nil {
+		return Claims{}, refuse(BadSignature, kid, "%s: %w", r.alg, cause)
+	}
+	r.believe(raw)
+	return r.claims, nil
+}
+
+// verifySignature lets golang-jwt verify the signature alone: it is handed the
+// very bytes that were read, and never parses them a second time.
+func verifySignature(r *reading, key crypto.PublicKey) error {
+	method := methods[r.alg]
+	if m, ok := method.(*jwt.SigningMethodECDSA); ok {
+		// golang-jwt does not tie the curve to the algorithm, RFC 7518 §3.4.
+		if k, ok := key.(*ecdsa.PublicKey); !ok || k.Curve.Params().BitSize != m.CurveBits {
+			return jwt.ErrInvalidKeyType
+		}
+	}
+	return method.Verify(r.signed, r.signature, key)
+}
+
+// noKey turns the error of Keys into an Error. Only unknown_key is the token's
+// fault: a login would not help with another one.
+func noKey(kid string, cause error) *Error {
+	e := &Error{Fault: Ours, Reason: IssuerUnavailable, RetryAfter: time.Second, Err: cause}
+	var known interface {
+		KeyReason() string
+		RetryAfter() time.Duration
+	}
+	if !errors.As(cause, &known) {
+		return e
+	}
+	switch reason := known.KeyReason(); reason {
+	case UnknownKey:
+		return &Error{Fault: Invalid, Reason: reason, Presented: cut(kid, presentedBytes), Err: cause}
+	case KeyUnknownYet:
+		e.Reason = reason
+	}
+	e.RetryAfter = max(e.RetryAfter, known.RetryAfter())
+	return e
+}
