@@ -186,9 +186,12 @@ func (l *loader) adviseEmpty() {
 	if written || len(l.problems) > 0 {
 		return
 	}
+	message := "there are no policies: EVERYTHING IS DENIED"
+	if !l.config.OmitBuiltin {
+		message += " but what the built-in policy permits"
+	}
 	l.problems = append(l.problems, Problem{
-		Message: "there are no policies: EVERYTHING IS DENIED but what the built-in policy permits",
-		Hint:    "put files that end in .cedar into the directory of policies", Advice: true,
+		Message: message, Hint: "put files that end in .cedar into the directory of policies", Advice: true,
 	})
 }
 

@@ -103,6 +103,10 @@ func cedarType(t argType) resolved.IsType {
 // forAction is what the validator adds for each action that a policy covers.
 var forAction = regexp.MustCompile(` (?:in context )?for MCP::Action::"([^"]*)"`)
 
+// nothingApplies is what the validator says of a scope in which no action,
+// principal and resource fit together.
+const nothingApplies = "unable to find an applicable action given the policy scope constraints"
+
 // validationMessages sorts and merges what the validator says, which comes in
 // random order and once for each action.
 func validationMessages(errs []error) []string {
@@ -114,6 +118,9 @@ func validationMessages(errs []error) []string {
 			action, message = m[1], strings.Replace(message, m[0], " in context", 1)
 		}
 		actions[message] = append(actions[message], action)
+	}
+	if len(actions) > 1 {
+		delete(actions, nothingApplies) // what else was found is the cause
 	}
 	messages := slices.Sorted(maps.Keys(actions))
 	for i, message := range messages {
@@ -137,10 +144,10 @@ func validationHint(message string) string {
 		{"unable to guarantee safety of access to tag", `guard it: principal.hasTag("x") && principal.getTag("x")…`},
 		{"unrecognized entity type", `types are written with their namespace: MCP::Group::"corp/engineering"`},
 		{"unrecognized action", `actions are the JSON-RPC methods: MCP::Action::"tools/call"; GET is "stream/get", DELETE "session/delete"`},
-		{"unable to find an applicable action",
+		{nothingApplies,
 			`for a group of actions write: action in MCP::Action::"list"; tools/call is on a Tool, prompts/get on a Prompt, resources/read on a Resource, everything else on the Server`},
 		{"attribute `args` in context", `only tools/call has arguments: write action == MCP::Action::"tools/call", or context has args && …`},
-		{"expected Long but saw decimal", `an argument of JSON Schema type "number" is a decimal: context.args.x.lessThan(decimal("10.0"))`},
+		{"but saw decimal", `an argument of JSON Schema type "number" is a decimal: context.args.x.lessThan(decimal("10.0"))`},
 	} {
 		if strings.Contains(message, h.part) {
 			return h.hint

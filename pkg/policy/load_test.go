@@ -1,0 +1,172 @@
+package policy_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/cedargate/cedargate/pkg/policy"
+)
+
+// TestLoadProblems reads testdata/policy/problems: a policy file each, and what
+// Load says of it in the shared world.
+func TestLoadProblems(t *testing.T) {
+	names, err := filepath.Glob("../../testdata/policy/problems/*.txtar")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no problems to test: %v", err)
+	}
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, want := archive.Files[0], string(archive.Files[1].Data)
+			set, problems := policy.Load(world(policy.File{Name: text.Name, Text: text.Data}))
+			if diff := cmp.Diff(want, show(problems)); diff != "" {
+				t.Errorf("Load() differs (-want +got):\n%s", diff)
+			}
+			if loads := !strings.Contains(want, ": error: "); loads != (set != nil) {
+				t.Errorf("Load() made a Set: %v, want %v", set != nil, loads)
+			}
+		})
+	}
+}
+
+// Hostile files are refused; without the caps some of them end the process.
+func TestLoadRefusesHostileFiles(t *testing.T) {
+	condition := func(text string) string { return "permit (principal, action, resource) when { " + text + " };" }
+	tests := []struct{ name, text, want string }{
+		{"a million brackets", condition(strings.Repeat("(", 1<<19) + "true" + strings.Repeat(")", 1<<19-100)), "nested deeper"},
+		{"501 brackets", condition(strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500)), "nested deeper"},
+		{"brackets behind a string", condition(`"(\"//" == "" && ` + strings.Repeat("[", 500) + strings.Repeat("]", 500)), "nested deeper"},
+		{"brackets behind a comment", condition("/* \" */ // \"\n" + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500)), "nested deeper"},
+		{"prefixes", condition(strings.Repeat("!", 501) + "true"), "nested deeper"},
+		{"a long sum", condition("1" + strings.Repeat("+1", 10_001) + " == 1"), "operators"},
+		{"a long choice", condition(strings.Repeat("if true then true else ", 10_001) + "true"), "operators"},
+		{"a long path", condition("context has " + strings.Repeat("a.", 65) + "a"), "chain"},
+		{"many clauses", "permit (principal, action, resource) " + strings.Repeat("when { true } ", 6000) + ";", "operators"},
+		{"a large file", strings.Repeat(" ", 1<<20+1), "at most 1048576"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			set, problems := policy.Load(world(file("hostile.cedar", test.text)))
+			if set != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, test.want) {
+				t.Errorf("Load() = %v, %s want one problem with %q", set != nil, show(problems), test.want)
+			}
+		})
+	}
+}
+
+func TestLoadTakesWhatIsJustSmallEnough(t *testing.T) {
+	load(t,
+		"permit (principal, action, resource) when { "+strings.Repeat("(", 490)+"true"+strings.Repeat(")", 490)+" };",
+		"permit (principal, action, resource) when { "+strings.Repeat("!", 490)+"true };",
+		"permit (principal, action, resource) when { 1"+strings.Repeat("+1", 9_000)+" == 1 };",
+		"// (((("+strings.Repeat("(", 600),
+	)
+}
+
+func TestLoadRefusesTooMuch(t *testing.T) {
+	c := world()
+	for i := range 17 {
+		c.Files = append(c.Files, file(fmt.Sprintf("%d.cedar", i), strings.Repeat(" ", 1<<20)))
+	}
+	set, problems := policy.Load(c)
+	if set != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, "at most 16777216") {
+		t.Errorf("Load(17 MiB) = %v, %s want one problem", set != nil, show(problems))
+	}
+}
+
+// An unguarded path of arguments costs the validator work that doubles with
+// each step.
+func TestLoadRefusesDeepPaths(t *testing.T) {
+	c := world(file("deep.cedar", `forbid (principal, action, resource == MCP::Tool::"files/deep") when { context.args`+strings.Repeat(".a", 20)+" == 1 };"))
+	schema := `{"type": "integer"}`
+	for range 20 {
+		schema = `{"type": "object", "properties": {"a": ` + schema + `}}`
+	}
+	c.Servers[2].Tools = append(c.Servers[2].Tools, policy.Tool{Name: "deep", InputSchema: []byte(schema)})
+	set, problems := policy.Load(c)
+	if set != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, "deeper than") {
+		t.Errorf("Load() = %v, %s want one problem", set != nil, show(problems))
+	}
+}
+
+func TestLoadSaysThatThereAreNoPolicies(t *testing.T) {
+	set, problems := policy.Load(world(file("empty.cedar", "// nothing yet")))
+	if set == nil || len(problems) != 1 || !problems[0].Advice || !strings.Contains(problems[0].Message, "EVERYTHING IS DENIED") {
+		t.Errorf("Load() = %v, %s want advice", set != nil, show(problems))
+	}
+	if got := set.Decide(ask("alice").calls("github", "get_issue", "")); got.Reason != "no_permit" {
+		t.Errorf("Decide() = %+v, want no_permit", got)
+	}
+}
+
+func TestLoadAdvisesOnSourceAddress(t *testing.T) {
+	c := world(file("ip.cedar", `permit (principal, action, resource) when { context has sourceIp };`))
+	c.TrustedHops = false
+	set, problems := policy.Load(c)
+	if set == nil || len(problems) != 1 || !problems[0].Advice || !strings.Contains(problems[0].Hint, "trusted_hops") {
+		t.Errorf("Load() = %v, %s want advice on trusted_hops", set != nil, show(problems))
+	}
+}
+
+func TestLoadRefusesBrokenInputSchemas(t *testing.T) {
+	c := world(file("any.cedar", `permit (principal, action, resource);`))
+	c.Servers[2].Tools = []policy.Tool{{Name: "a", InputSchema: []byte(`{"type": "object", "type": "object"}`)}, {Name: "b", InputSchema: []byte(`[]`)}}
+	set, problems := policy.Load(c)
+	if set != nil || len(problems) != 2 {
+		t.Errorf("Load() = %v, %s want a problem for each tool", set != nil, show(problems))
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	text := "// a comment\n@id(\"a\")\n@deny_message(\"no; never\")\nforbid (principal, action, resource)\nwhen { context.rpcMethod == \";\" }; // tail\npermit (principal, action, resource);"
+	set := load(t, text)
+	var got []string
+	for _, info := range set.Policies() {
+		got = append(got, fmt.Sprintf("%s %s:%d:%d %v %q", info.ID, info.File, info.Line, info.Column, info.Forbid, info.Text))
+	}
+	if len(got) != 3 || !strings.HasPrefix(got[0], "cedargate:lifecycle :") {
+		t.Fatalf("Policies() = %q, want three, the built-in one first", got)
+	}
+	want := []string{
+		`a test.cedar:2:1 true "@id(\"a\")\n@deny_message(\"no; never\")\nforbid (principal, action, resource)\nwhen { context.rpcMethod == \";\" };"`,
+		`test.cedar:6 test.cedar:6:1 false "permit (principal, action, resource);"`,
+	}
+	if diff := cmp.Diff(want, got[1:]); diff != "" {
+		t.Errorf("Policies() differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestHash(t *testing.T) {
+	base := world(file("a.cedar", "permit (principal, action, resource);"), file("b.cedar"))
+	hash := mustLoad(t, base).Hash()
+	if len(hash) != 12 {
+		t.Errorf("Hash() = %q, want 12 digits", hash)
+	}
+	swapped := world(base.Files[1], base.Files[0])
+	if got := mustLoad(t, swapped).Hash(); got != hash {
+		t.Errorf("Hash() = %q with files in another order, want %q", got, hash)
+	}
+	others := map[string]func(*policy.Config){
+		"another text":   func(c *policy.Config) { c.Files[1].Text = []byte(" ") },
+		"another name":   func(c *policy.Config) { c.Files[1].Name = "c.cedar" },
+		"no builtin":     func(c *policy.Config) { c.OmitBuiltin = true },
+		"another tool":   func(c *policy.Config) { c.Servers[3].Tools[0].ReadOnly = false },
+		"another schema": func(c *policy.Config) { c.Servers[3].Tools[0].InputSchema = []byte("{}") },
+		"strict":         func(c *policy.Config) { c.Servers[3].RefuseUndeclared = true },
+	}
+	for name, change := range others {
+		c := world(file("a.cedar", "permit (principal, action, resource);"), file("b.cedar"))
+		change(&c)
+		if mustLoad(t, c).Hash() == hash {
+			t.Errorf("Hash() with %s is the same", name)
+		}
+	}
+}
