@@ -48,7 +48,7 @@ tools: ## build the pinned tools into the cache, print where
 fuzz: ## fuzz every target for FUZZTIME (60s)
 	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd pkg -H | sed 's,/[^/]*:func , ,' | \
 	while read -r pkg target; do \
-	  go test "./$$pkg" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; \
+	  go test "./$$pkg" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s </dev/null; \
 	done
 
 bench: ## run the benchmarks six times and compare them within the run
