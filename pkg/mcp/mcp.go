@@ -59,7 +59,8 @@ type Call struct {
 	// Notification says that the message has no id: nothing answers it.
 	Notification bool
 	// Questions has one entry for each thing that must be permitted; never
-	// empty after a Parse without Fault. The first one names the call.
+	// empty after a Parse without Fault. The first one names the call. A GET
+	// with Last-Event-ID asks "stream/resume".
 	Questions []Question
 	// Arguments are those of tools/call: an Object; absent counts as {}.
 	Arguments strictjson.Value
@@ -114,22 +115,15 @@ type URI struct {
 // A Fault is what is wrong with a request. Its texts are constants.
 type Fault struct {
 	Reason string // one of the closed list: "malformed", "header_mismatch", …
-	Code   int    // of JSON-RPC; 0 where the HTTP status alone decides
+	Code   int    // of JSON-RPC; never 0
 	Detail string // one constant text for each rule: "lone surrogate"
 	// Supported and Requested are set for an unsupported protocol version.
 	Supported []string
 	Requested string
 }
 
-// Parse reads h by the rules. On a Fault the Call holds what is known all the
-// same: the HTTP method, and the rest as far as the reading came. Parse is
-// pure, and bounded in time and memory by the limits.
-func Parse(h HTTP, rules Rules) (Call, *Fault) { panic("to be written") }
-
-// CanonicalURI returns the one name of the resource that sent names, or an
-// error that says why no single reading of it exists.
-func CanonicalURI(sent string, rules Rules) (URI, error) { panic("to be written") }
-
 // Versions returns the protocol versions that are known without configuration,
 // oldest first.
-func Versions() []string { panic("to be written") }
+func Versions() []string {
+	return []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", statelessVersion}
+}
