@@ -2,10 +2,13 @@ package policy
 
 import "fmt"
 
+// MaxFileBytes bounds one policy file; Load refuses a larger one.
+const MaxFileBytes = 1 << 20
+
 // Bounds of what is handed to the parser, the compiler and the validator. All
 // three recurse along brackets, prefix operators and chains of operators.
 const (
-	maxFile      = 1 << 20
+	MaxFileBytes      = 1 << 20
 	maxTotal     = 16 << 20
 	maxNesting   = 500
 	maxOperators = 10_000

@@ -88,9 +88,9 @@ func (l *loader) parseFiles() {
 }
 
 func (l *loader) parse(f File) {
-	if len(f.Text) > maxFile {
+	if len(f.Text) > MaxFileBytes {
 		l.problems = append(l.problems, Problem{
-			File: f.Name, Message: fmt.Sprintf("the file has %d bytes, at most %d are read", len(f.Text), maxFile),
+			File: f.Name, Message: fmt.Sprintf("the file has %d bytes, at most %d are read", len(f.Text), MaxFileBytes),
 			Hint: "cut it into several files",
 		})
 		return
