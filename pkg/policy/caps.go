@@ -8,7 +8,6 @@ const MaxFileBytes = 1 << 20
 // Bounds of what is handed to the parser, the compiler and the validator. All
 // three recurse along brackets, prefix operators and chains of operators.
 const (
-	MaxFileBytes      = 1 << 20
 	maxTotal     = 16 << 20
 	maxNesting   = 500
 	maxOperators = 10_000

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cedargate/cedargate/pkg/audit"
+	"github.com/cedargate/cedargate/pkg/config"
+)
+
+func checkCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Validate configuration, schema and policies without serving",
+		Long: `Validate configuration, schema and policies without serving, and list what
+would be served. Every problem is printed as file:line:column: message, and the
+exit status is 1 if one of them would keep Cedargate from serving.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, files, advice, err := read(file)
+			if err != nil {
+				return err
+			}
+			a, advice, err := assemble(c, config.Parts{Files: files, Records: nowhere{}}, advice)
+			if err != nil {
+				return err
+			}
+			advice.print(cmd.ErrOrStderr())
+			list(cmd.OutOrStdout(), a)
+			return nil
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "config", "", "the configuration file (required)")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag is defined a line above
+	}
+}
+
+// nowhere is a recorder for an engine that is never asked.
+type nowhere struct{}
+
+func (nowhere) Record(context.Context, audit.Record) error {
+	return errors.New("not serving")
+}
+
+// list shows what would be served.
+func list(w io.Writer, a *config.Assembly) {
+	for _, i := range a.Config.Issuers {
+		fmt.Fprintf(w, "issuer  %-16s %s\n", i.Name, i.Identifier)
+	}
+	for _, s := range a.Config.Servers {
+		fmt.Fprintf(w, "server  %-16s %s  issuers: %s, tools in catalogue: %d\n",
+			s.Name, s.Resource, strings.Join(s.Issuers, " "), len(s.Tools))
+	}
+	for _, p := range a.Policies.Policies() {
+		effect, where := "permit", "built in"
+		if p.Forbid {
+			effect = "forbid"
+		}
+		if p.File != "" {
+			where = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		}
+		fmt.Fprintf(w, "policy  %-16s %s  %s\n", p.ID, effect, where)
+	}
+	fmt.Fprintf(w, "policy set %s\n", a.Policies.Hash())
+}

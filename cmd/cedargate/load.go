@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/cedargate/cedargate/pkg/config"
+	"github.com/cedargate/cedargate/pkg/policy"
+)
+
+// problems are what is wrong with configuration and policies. As an error they
+// keep the process from serving.
+type problems []config.Problem
+
+func (p problems) Error() string {
+	return fmt.Sprintf("%d problems in configuration or policies", len(p))
+}
+
+// print writes each problem as file:line:column: message, and its hint.
+func (p problems) print(w io.Writer) {
+	for _, problem := range p {
+		fmt.Fprintln(w, problem)
+		if problem.Hint != "" {
+			fmt.Fprintln(w, "  hint:", problem.Hint)
+		}
+	}
+}
+
+// read reads the configuration and the policy files it names. The problems it
+// returns without an error are advice.
+func read(file string) (*config.Config, []policy.File, problems, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	c, found := config.Parse(file, text)
+	if c == nil {
+		return nil, nil, nil, problems(found)
+	}
+	files, err := readPolicies(besides(file, c.PolicyPath))
+	return c, files, problems(found), err
+}
+
+// assemble puts the parts of c together; advice is what read found.
+func assemble(c *config.Config, parts config.Parts, advice problems) (*config.Assembly, problems, error) {
+	a, found := c.Assemble(parts)
+	all := append(advice, found...)
+	if a == nil {
+		return nil, nil, all
+	}
+	return a, all, nil
+}
+
+// besides resolves a path of the configuration relative to its file.
+func besides(file, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+// readPolicies reads the *.cedar files of a directory. Links are followed: a
+// Kubernetes ConfigMap is mounted as links.
+func readPolicies(dir string) ([]policy.File, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, hinted{
+			fmt.Errorf("reading policies: %w", err),
+			"policies.path is a directory of *.cedar files, relative to the configuration file",
+		}
+	}
+	var files []policy.File
+	var failed []error
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".cedar" {
+			continue
+		}
+		name := filepath.Join(dir, e.Name())
+		text, err := readBounded(name)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("reading policies: %w", err))
+			continue
+		}
+		files = append(files, policy.File{Name: name, Text: text})
+	}
+	return files, errors.Join(failed...)
+}
+
+// readBounded reads a file, but no more of it than shows that it is too large
+// for a policy file, which policy.Load refuses.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, policy.MaxFileBytes+1))
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/cedargate/cedargate/pkg/config"
+	"github.com/cedargate/cedargate/pkg/policy"
+)
+
+// newLog makes the operator's log.
+func newLog(c config.Log, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Text {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// announce says what is served, a line for each part, and what an operator
+// should know of the configuration.
+func announce(log *slog.Logger, a *config.Assembly, files []policy.File, advice problems) {
+	for _, p := range advice {
+		log.Warn("configuration", "problem", p.String(), "hint", p.Hint)
+	}
+	for _, i := range a.Config.Issuers {
+		log.Info("issuer", "name", i.Name, "issuer", i.Identifier)
+	}
+	for _, s := range a.Config.Servers {
+		log.Info("server", "name", s.Name, "resource", s.Resource, "hosts", s.Hosts, "paths", s.Paths, "issuers", s.Issuers)
+	}
+	for _, f := range files {
+		log.Info("policy file", "name", f.Name, "bytes", len(f.Text))
+	}
+}
+
+// openAudit opens where records go. Records are appended to a file that only
+// its owner reads.
+func openAudit(path, file string, stdout io.Writer) (io.WriteCloser, error) {
+	if path == "stdout" {
+		return unclosed{stdout}, nil
+	}
+	f, err := os.OpenFile(besides(file, path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("opening audit file: %w", err), "audit.path is relative to the configuration file; without a record nothing is allowed"}
+	}
+	return f, nil
+}
+
+// unclosed leaves a stream open that is not ours to close.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }
+
+// listen opens both listeners, or none.
+func listen(c *config.Config) (edge, admin net.Listener, err error) {
+	if edge, err = listenAt("listen.grpc", c.GRPC); err != nil {
+		return nil, nil, err
+	}
+	if admin, err = listenAt("listen.admin", c.Admin); err != nil {
+		return nil, nil, errors.Join(err, edge.Close())
+	}
+	return edge, admin, nil
+}
+
+func listenAt(field string, a config.Address) (net.Listener, error) {
+	if a.Network == "unix" {
+		if err := removeStale(a.Address); err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	l, err := net.Listen(a.Network, a.Address)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("%s: %w", field, err), "another process may hold " + a.Address + ", or this one may not open it"}
+	}
+	return l, nil
+}
+
+// removeStale removes a socket that nobody listens on any more, as a process
+// that was killed leaves it.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil // net.Listen makes it, or says what is in the way
+	}
+	if err != nil {
+		return err
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		return errors.Join(fmt.Errorf("%s: another process listens there", path), conn.Close())
+	}
+	return os.Remove(path)
+}
+
+// tracing makes a tracer by the standard OTEL_* variables; with none of them
+// set nothing is exported. The returned function sends what is left.
+func tracing(ctx context.Context) (trace.Tracer, func(), error) {
+	if !exporterWanted() {
+		return nil, func() {}, nil
+	}
+	exporter, err := autoexport.NewSpanExporter(ctx)
+	if err != nil {
+		return nil, nil, hinted{fmt.Errorf("tracing: %w", err), "see the OTEL_* variables in the environment"}
+	}
+	who, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", "cedargate"), attribute.String("service.version", version())),
+		resource.WithFromEnv()) // last, so that OTEL_SERVICE_NAME wins
+	if err != nil {
+		return nil, nil, fmt.Errorf("tracing: %w", err)
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(who))
+	flush := func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = provider.Shutdown(late) // spans are help, not records: a lost one stops nothing
+	}
+	return provider.Tracer("github.com/cedargate/cedargate"), flush, nil
+}
+
+func exporterWanted() bool {
+	for _, name := range []string{"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/cedargate/cedargate/pkg/audit"
+	"github.com/cedargate/cedargate/pkg/config"
+	"github.com/cedargate/cedargate/pkg/extauthz"
+)
+
+// grace bounds how long requests in flight may take to end after SIGTERM.
+const grace = 10 * time.Second
+
+func serveCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Answer Envoy until SIGTERM",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+// serve builds every part in the order of their dependence, serves until ctx
+// is done, and stops: health says NOT_SERVING, requests in flight end, then
+// records and spans are flushed.
+func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err error) {
+	c, files, advice, err := read(file)
+	if err != nil {
+		return err
+	}
+	log := newLog(c.Log, stderr)
+	sink, err := openAudit(c.AuditPath, file, stdout)
+	if err != nil {
+		return err
+	}
+	records := audit.New(sink)
+	defer func() { err = errors.Join(err, records.Close(), sink.Close()) }()
+	a, advice, err := assemble(c, config.Parts{Files: files, Records: records, Log: log}, advice)
+	if err != nil {
+		return err
+	}
+	tracer, flush, err := tracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	edge, admin, err := listen(c)
+	if err != nil {
+		return err
+	}
+	announce(log, a, files, advice)
+	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
+	server := grpc.NewServer(extauthz.Options()...)
+	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: a.Engine, Tracer: tracer, Log: log}))
+	return serveUntil(ctx, parts{assembly: a, server: server, edge: edge, admin: admin, log: log})
+}
+
+// parts are what runs.
+type parts struct {
+	assembly    *config.Assembly
+	server      *grpc.Server
+	edge, admin net.Listener
+	log         *slog.Logger
+}
+
+// serveUntil runs p until ctx is done or a part fails.
+func serveUntil(ctx context.Context, p parts) error {
+	alive := health.NewServer() // says SERVING: it depends on neither keys nor policies (contract §7)
+	healthv1.RegisterHealthServer(p.server, alive)
+	admin := &http.Server{Handler: adminHandler(p.assembly), ReadHeaderTimeout: 5 * time.Second}
+
+	group, ctx := errgroup.WithContext(ctx)
+	for _, keys := range p.assembly.Keys {
+		group.Go(func() error { keys.Run(ctx); return nil })
+	}
+	group.Go(func() error {
+		if err := admin.Serve(p.admin); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		if err := p.server.Serve(p.edge); err != nil {
+			return fmt.Errorf("grpc listener: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		p.log.Info("stopping", "grace", grace)
+		alive.Shutdown()
+		stopServer(p.server)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		return admin.Shutdown(late)
+	})
+	return group.Wait()
+}
+
+// stopServer lets requests in flight end, for at most the grace.
+func stopServer(s *grpc.Server) {
+	cut := time.AfterFunc(grace, s.Stop)
+	defer cut.Stop()
+	s.GracefulStop()
+}
+
+// adminHandler serves /healthz, which says that the process lives, and
+// /readyz, which says whether it can verify the tokens of every issuer.
+func adminHandler(a *config.Assembly) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		var missing []string
+		for i, keys := range a.Keys {
+			if !keys.Ready() {
+				missing = append(missing, a.Config.Issuers[i].Name)
+			}
+		}
+		if len(missing) > 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, "not ready: no keys of issuers", missing)
+			return
+		}
+		fmt.Fprintln(w, "ready: policy set", a.Policies.Hash())
+	})
+	return mux
+}
