@@ -1,0 +1,148 @@
+package token_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cedargate/cedargate/pkg/authztest"
+	"github.com/cedargate/cedargate/pkg/token"
+)
+
+// fuzzKey is not a secret.
+var fuzzKey = ed25519.NewKeyFromSeed([]byte("a seed of exactly 32 bytes, yes!"))
+
+// FuzzVerify signs whatever payload comes, or takes a token as it comes, and
+// holds Verify to what a lenient reader makes of what it accepted.
+func FuzzVerify(f *testing.F) {
+	seeds, err := filepath.Glob(filepath.Join("..", "..", "testdata", "token", "*.json"))
+	if err != nil || len(seeds) == 0 {
+		f.Fatalf("seeds: %d, %v", len(seeds), err)
+	}
+	for _, name := range seeds {
+		seed, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(`{"alg":"EdDSA","kid":"k","typ":"at+jwt"}`, string(seed), true)
+		f.Add(`{"alg":"EdDSA","typ":"JWT"}`, string(seed), false)
+	}
+	const issuer = "https://login.example.com/"
+	v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{{
+		Name: "corp", Issuer: issuer, Keys: fixedKeys{key: fuzzKey.Public()},
+		GroupsClaims: []string{"groups", "realm_access.roles"}, RolesClaims: []string{"roles"},
+	}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	accept := token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
+	f.Fuzz(func(t *testing.T, header, payload string, sign bool) {
+		encode := base64.RawURLEncoding.EncodeToString
+		text := encode([]byte(header)) + "." + encode([]byte(payload))
+		signature := []byte("not a signature")
+		if sign {
+			signature = ed25519.Sign(fuzzKey, []byte(text))
+		}
+		got, err := v.Verify(t.Context(), text+"."+encode(signature), accept)
+		var refused *token.Error
+		if err != nil {
+			if !errors.As(err, &refused) || refused.Reason == "" || refused.Fault == token.Ours || len(refused.Presented) > 256 {
+				t.Fatalf("Verify(%q, %q) = %+v", header, payload, err)
+			}
+			return
+		}
+		if !sign {
+			t.Fatalf("Verify(%q, %q) accepted what nobody signed", header, payload)
+		}
+		var lenient struct {
+			Iss, Sub string
+			Aud      any
+			Exp      float64
+		}
+		if err := json.Unmarshal([]byte(payload), &lenient); err != nil {
+			t.Fatalf("Verify accepted %q, which encoding/json refuses: %v", payload, err)
+		}
+		if lenient.Iss != issuer || got.Subject != lenient.Sub || lenient.Exp+30 <= float64(start.Unix()) || !slices.Contains(got.Audience, resource) {
+			t.Fatalf("Verify(%q) = %+v, lenient reading %+v", payload, got, lenient)
+		}
+		if got.Kind != token.User && got.Kind != token.Agent {
+			t.Fatalf("Verify(%q): kind %d", payload, got.Kind)
+		}
+	})
+}
+
+func FuzzParseAuthorization(f *testing.F) {
+	for _, line := range []string{"", "Bearer", "Bearer a.b.c", "bearer  a,b", "Basic x", "Bearer a\tb", "\t"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		raw, err := token.ParseAuthorization([]string{line}, 100)
+		if (err == nil) != (raw != "") {
+			t.Fatalf("ParseAuthorization(%q) = %q, %v", line, raw, err)
+		}
+		if err == nil && (len(raw) > 100 || strings.ContainsAny(raw, " ,\t\r\n\x00") || !strings.HasSuffix(strings.Trim(line, " \t"), raw)) {
+			t.Fatalf("ParseAuthorization(%q) = %q", line, raw)
+		}
+	})
+}
+
+// BenchmarkVerify compares with golang-jwt alone, which is what a caller would
+// write without this package.
+func BenchmarkVerify(b *testing.B) {
+	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+		issuer := newIssuer(b, alg)
+		raw := issuer.Mint(claims{"scope": "read write", "groups": []string{"eng", "ops"}, "email": "alice@example.com"})
+		key := issuer.PublicKey(alg)
+		b.Run(alg+"/cedargate", func(b *testing.B) { benchmarkVerify(b, issuer, key, raw) })
+		b.Run(alg+"/golang-jwt", func(b *testing.B) {
+			parser := jwt.NewParser(jwt.WithValidMethods([]string{alg}), jwt.WithIssuer(issuer.URL()), jwt.WithAudience(resource),
+				jwt.WithExpirationRequired(), jwt.WithTimeFunc(now))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := parser.Parse(raw, func(*jwt.Token) (any, error) { return key, nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	issuer := newIssuer(b, "ES256")
+	b.Run("refused/expired", func(b *testing.B) {
+		raw := issuer.Mint(claims{"exp": 1})
+		v, accept := benchVerifier(b, issuer, issuer.PublicKey(""))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := v.Verify(b.Context(), raw, accept); err == nil {
+				b.Fatal("an expired token was accepted")
+			}
+		}
+	})
+}
+
+func benchVerifier(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKey) (*token.Verifier, token.Accept) {
+	v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{{
+		Name: "corp", Issuer: issuer.URL(), Keys: fixedKeys{key: key}, GroupsClaims: []string{"groups"},
+	}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return v, token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
+}
+
+func benchmarkVerify(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKey, raw string) {
+	v, accept := benchVerifier(b, issuer, key)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(b.Context(), raw, accept); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
