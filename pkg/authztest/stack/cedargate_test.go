@@ -94,11 +94,11 @@ func TestCedargateRunsAndStops(t *testing.T) {
 	if status, body, err := g.Admin(soon(t), "/readyz"); status != 200 || body != "good" || err != nil {
 		t.Errorf("Admin(/readyz) = %d, %q, %v, want 200", status, body, err)
 	}
-	if !strings.HasPrefix(g.Addr(), "unix:///") || !strings.Contains(strings.Join(g.Log(), "\n"), "serving "+g.Addr()) {
-		t.Errorf("Addr() = %s, and the log says %q, want a socket that is served", g.Addr(), g.Log())
-	}
 	if code, err := g.Close(); code != 0 || err != nil {
 		t.Errorf("Close() = %d, %v, want 0", code, err)
+	}
+	if !strings.HasPrefix(g.Addr(), "unix:///") || !strings.Contains(strings.Join(g.Log(), "\n"), "serving "+g.Addr()) {
+		t.Errorf("Addr() = %s, and the log says %q, want a socket that is served", g.Addr(), g.Log())
 	}
 	if _, err := os.Stat(g.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after Close the directory: %v, want %v", err, os.ErrNotExist)
