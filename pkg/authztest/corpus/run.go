@@ -70,6 +70,9 @@ func (c Case) compare(a Answer, record audit.Record, r authz.Request) (got, want
 		}
 	}
 	add("allowed", a.Allowed, e.Reason == "permitted")
+	if a.Executed != nil {
+		add("executed", texts(a.Executed), texts([][]byte{r.HTTP.Body}))
+	}
 	if !a.Allowed {
 		add("status", a.Status, e.Status)
 	}
@@ -91,6 +94,14 @@ func (c Case) compare(a Answer, record audit.Record, r authz.Request) (got, want
 		c.compareBody(a, add, opt)
 	}
 	return got, want
+}
+
+func texts(bodies [][]byte) []string {
+	var all []string
+	for _, b := range bodies {
+		all = append(all, string(b))
+	}
+	return all
 }
 
 func (c Case) compareQuestions(record audit.Record, add func(string, any, any), opt func(string, string, string)) {
