@@ -1,10 +1,12 @@
 package config_test
 
 import (
+	"context"
 	"path/filepath"
 	"reflect"
 	"testing"
 
+	"github.com/cedargate/cedargate/pkg/audit"
 	"github.com/cedargate/cedargate/pkg/config"
 )
 
@@ -59,7 +61,15 @@ func complete(t *testing.T, text []byte, c *config.Config) {
 	if len(c.EngineServers()) != len(c.PolicyServers()) || len(c.PolicyIssuers()) != len(c.Issuers) {
 		t.Errorf("Parse(%q) gives the engine and the policies different servers", text)
 	}
+	if a, problems := c.Assemble(config.Parts{Records: discard{}}); a == nil {
+		t.Errorf("Parse(%q) accepts what Assemble refuses:\n%s", text, report(problems))
+	}
 }
+
+// discard keeps no records.
+type discard struct{}
+
+func (discard) Record(context.Context, audit.Record) error { return nil }
 
 // A file has one reading: its problems and values do not depend on the order of
 // maps.
