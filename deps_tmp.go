@@ -4,7 +4,6 @@
 package deps
 
 import (
-	_ "buf.build/go/protoyaml"
 	_ "github.com/MicahParks/jwkset"
 	_ "github.com/MicahParks/keyfunc/v3"
 	_ "github.com/cedar-policy/cedar-go"
@@ -34,6 +33,6 @@ import (
 	_ "google.golang.org/grpc"
 	_ "google.golang.org/grpc/health"
 	_ "google.golang.org/protobuf/encoding/protojson"
-	_ "gopkg.in/yaml.v3"
+	_ "go.yaml.in/yaml/v3"
 	_ "pgregory.net/rapid"
 )

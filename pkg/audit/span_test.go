@@ -25,7 +25,7 @@ func annotated(t *testing.T, r audit.Record) sdktrace.ReadOnlySpan {
 func values(span sdktrace.ReadOnlySpan) map[string]string {
 	m := map[string]string{}
 	for _, a := range span.Attributes() {
-		m[string(a.Key)] = a.Value.Emit()
+		m[string(a.Key)] = a.Value.String()
 	}
 	return m
 }

@@ -73,7 +73,8 @@ func options(fields []mcp.Field) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(fields))
 	for i, f := range fields {
 		out[i] = &corev3.HeaderValueOption{
-			Header:       &corev3.HeaderValue{Key: f.Name, Value: f.Value},
+			Header: &corev3.HeaderValue{Key: f.Name, Value: f.Value},
+			//lint:ignore SA1019 it is the word that counts for ok_response.headers
 			Append:       wrapperspb.Bool(false),
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/cedargate/cedargate/pkg/authztest/stack"
 )
