@@ -21,88 +21,95 @@ func onPayments(effect, condition string) string {
 	return effect + ` (principal, action == MCP::Action::"tools/call", resource in MCP::Server::"payments") when { ` + condition + ` };`
 }
 
-// Each condition is that of a permit: what is true is permitted, what is false
-// is not, and what cannot be told is refused before Cedar is asked.
+// What becomes of the condition of a permit: what is true is permitted, what
+// is false is not, and what cannot be told is refused before Cedar is asked.
+const (
+	yes, no             = "permitted", "no_permit"
+	typ, missing, clash = "argument_type", "argument_missing", "argument_case"
+)
+
+var argumentTests = []struct{ condition, arguments, want string }{
+	// integer → Long: what is integral, however it is written
+	{`context.args.amount == 5`, `{"amount": 5}`, yes},
+	{`context.args.amount == 5`, `{"amount": 5.0}`, yes},
+	{`context.args.amount == 500`, `{"amount": 5e2}`, yes},
+	{`context.args.amount == 5`, `{"amount": 500E-2}`, yes},
+	{`context.args.amount == 5`, `{"amount": 0.05e+2}`, yes},
+	{`context.args.amount == 0`, `{"amount": -0}`, yes},
+	{`context.args.amount == 0`, `{"amount": 0e999999999999999999999}`, yes},
+	{`context.args.amount == 0`, `{"amount": 0.000}`, yes},
+	{`context.args.amount == 9223372036854775807`, `{"amount": 9223372036854775807}`, yes},
+	{`context.args.amount == -9223372036854775808`, `{"amount": -9223372036854775808}`, yes},
+	{`context.args.amount == 1`, `{"amount": 9223372036854775808}`, typ},
+	{`context.args.amount == 1`, `{"amount": 1e19}`, typ},
+	{`context.args.amount == 1`, `{"amount": 1e999999999}`, typ},
+	{`context.args.amount == 1`, `{"amount": 1e-999999999999999999999999}`, typ},
+	{`context.args.amount == 1`, `{"amount": 1.5}`, typ},
+	{`context.args.amount == 1`, `{"amount": "1"}`, typ},
+	{`context.args.amount == 1`, `{"amount": [1]}`, typ},
+	{`context.args.amount == 1`, `{"amount": null}`, typ},
+	{`context.args.amount == 1`, `{"amount": {"__extn": {"fn": "decimal", "arg": "1.0"}}}`, typ},
+	// number → decimal
+	{`context.args has rate && context.args.rate == decimal("1.5")`, `{"rate": 1.5}`, yes},
+	{`context.args has rate && context.args.rate == decimal("1.5")`, `{"rate": 15000e-4}`, yes},
+	{`context.args has rate && context.args.rate == decimal("5.0")`, `{"rate": 5}`, yes},
+	{`context.args has rate && context.args.rate == decimal("-0.0001")`, `{"rate": -1e-4}`, yes},
+	{`context.args has rate && context.args.rate == decimal("922337203685477.5807")`, `{"rate": 922337203685477.5807}`, yes},
+	{`context.args has rate && context.args.rate == decimal("-922337203685477.5808")`, `{"rate": -922337203685477.5808}`, yes},
+	{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 922337203685477.5808}`, typ},
+	{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 0.00001}`, typ},
+	{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 1.00000}`, yes},
+	{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 1e300}`, typ},
+	// the rest
+	{`context.args.currency == "EUR"`, `{"currency": "\u0045UR"}`, yes},
+	{`context.args.currency == "EUR"`, `{"currency": {"__entity": {"type": "MCP::User", "id": "corp/alice"}}}`, typ},
+	{`context.args has urgent && context.args.urgent`, `{"urgent": true}`, yes},
+	{`context.args has urgent && context.args.urgent`, `{"urgent": 1}`, typ},
+	{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["y", "x", "y"]}`, yes},
+	{`context.args has tags && context.args.tags.isEmpty()`, `{"tags": []}`, yes},
+	{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["x", 1]}`, typ},
+	{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["x", null]}`, typ},
+	{`context.args has tags && context.args.tags.contains("x")`, `{"tags": "x"}`, typ},
+	{`context.args has lines && context.args.lines.contains(1)`, `{"lines": ` + ones(256) + `}`, yes},
+	{`context.args has lines && context.args.lines.contains(1)`, `{"lines": ` + ones(257) + `}`, typ},
+	{`context.args has lines && context.args.lines.contains(1)`, `{"lines": [[0, 1], [1, 0]]}`, typ},
+	// objects, step by step
+	{`context.args has opts && context.args.opts.force`, `{"opts": {"force": true}}`, yes},
+	{`context.args has opts && context.args.opts.force`, `{}`, no},
+	{`context.args has opts && context.args.opts.force`, `{"opts": {}}`, missing},
+	{`context.args has opts && context.args.opts.force`, `{"opts": []}`, typ},
+	{`context.args has opts && context.args.opts.force`, `{"opts": null}`, typ},
+	{`context.args has opts && context.args.opts.force`, `{"opts": {"force": "yes"}}`, typ},
+	{`context.args has opts && context.args.opts has "dry-run" && context.args.opts["dry-run"]`, `{"opts": {"dry-run": true}}`, yes},
+	{`context.args has opts && context.args.opts has "dry-run"`, `{"opts": {"dryRun": true}}`, clash},
+	{`context.args has opts.level && context.args.opts.level == 2`, `{"opts": {"level": 2}}`, yes},
+	// null and absence
+	{`context.args has note && context.args.note == "x"`, `{"note": "x"}`, yes},
+	{`!(context.args has note)`, `{"note": null}`, yes},
+	{`!(context.args has note)`, `{}`, yes},
+	{`!(context.args has ticket)`, `{"ticket": null}`, yes},
+	{`!(context.args has ticket)`, `{}`, missing},
+	{`context.args.amount == 1`, `{"currency": "EUR"}`, missing},
+	{`context.args.amount == 1`, ``, missing},
+	// what Cedar has no type for is there or not
+	{`context.args has either`, `{"either": 5}`, yes},
+	{`context.args has either`, `{"either": null}`, yes},
+	{`context.args has either`, `{}`, no},
+	{`context.args has maybe`, `{"maybe": [{"a": 1}]}`, yes},
+	{`context.args has maybe`, `{"maybe": null}`, no},
+	// names that a server may take for the one that is read
+	{`context.args.amount == 1`, `{"amount": 1, "Amount": 9}`, clash},
+	{`context.args.amount == 1`, `{"amount": 1, "a_mount": 9}`, clash},
+	{`context.args.amount == 1`, `{"AMOUNT-": 9}`, clash},
+	{`context.args has tags`, `{"tag\u017f": []}`, clash},
+	{`context.args.amount == 1`, `{"amount": 1, "amounts": 9, "x": {"Amount": 9}}`, yes},
+}
+
+// ones is an array of n ones.
+func ones(n int) string { return "[1" + strings.Repeat(",1", n-1) + "]" }
+
 func TestArguments(t *testing.T) {
-	const yes, no, typ, missing, clash = "permitted", "no_permit", "argument_type", "argument_missing", "argument_case"
-	ten := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("1,", n), ",") + "]" }
-	tests := []struct{ condition, arguments, want string }{
-		// integer → Long: what is integral, however it is written
-		{`context.args.amount == 5`, `{"amount": 5}`, yes},
-		{`context.args.amount == 5`, `{"amount": 5.0}`, yes},
-		{`context.args.amount == 500`, `{"amount": 5e2}`, yes},
-		{`context.args.amount == 5`, `{"amount": 500E-2}`, yes},
-		{`context.args.amount == 5`, `{"amount": 0.05e+2}`, yes},
-		{`context.args.amount == 0`, `{"amount": -0}`, yes},
-		{`context.args.amount == 0`, `{"amount": 0e999999999999999999999}`, yes},
-		{`context.args.amount == 0`, `{"amount": 0.000}`, yes},
-		{`context.args.amount == 9223372036854775807`, `{"amount": 9223372036854775807}`, yes},
-		{`context.args.amount == -9223372036854775808`, `{"amount": -9223372036854775808}`, yes},
-		{`context.args.amount == 1`, `{"amount": 9223372036854775808}`, typ},
-		{`context.args.amount == 1`, `{"amount": 1e19}`, typ},
-		{`context.args.amount == 1`, `{"amount": 1e999999999}`, typ},
-		{`context.args.amount == 1`, `{"amount": 1e-999999999999999999999999}`, typ},
-		{`context.args.amount == 1`, `{"amount": 1.5}`, typ},
-		{`context.args.amount == 1`, `{"amount": "1"}`, typ},
-		{`context.args.amount == 1`, `{"amount": [1]}`, typ},
-		{`context.args.amount == 1`, `{"amount": null}`, typ},
-		{`context.args.amount == 1`, `{"amount": {"__extn": {"fn": "decimal", "arg": "1.0"}}}`, typ},
-		// number → decimal
-		{`context.args has rate && context.args.rate == decimal("1.5")`, `{"rate": 1.5}`, yes},
-		{`context.args has rate && context.args.rate == decimal("1.5")`, `{"rate": 15000e-4}`, yes},
-		{`context.args has rate && context.args.rate == decimal("5.0")`, `{"rate": 5}`, yes},
-		{`context.args has rate && context.args.rate == decimal("-0.0001")`, `{"rate": -1e-4}`, yes},
-		{`context.args has rate && context.args.rate == decimal("922337203685477.5807")`, `{"rate": 922337203685477.5807}`, yes},
-		{`context.args has rate && context.args.rate == decimal("-922337203685477.5808")`, `{"rate": -922337203685477.5808}`, yes},
-		{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 922337203685477.5808}`, typ},
-		{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 0.00001}`, typ},
-		{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 1.00000}`, yes},
-		{`context.args has rate && context.args.rate == decimal("1.0")`, `{"rate": 1e300}`, typ},
-		// the rest
-		{`context.args.currency == "EUR"`, `{"currency": "\u0045UR"}`, yes},
-		{`context.args.currency == "EUR"`, `{"currency": {"__entity": {"type": "MCP::User", "id": "corp/alice"}}}`, typ},
-		{`context.args has urgent && context.args.urgent`, `{"urgent": true}`, yes},
-		{`context.args has urgent && context.args.urgent`, `{"urgent": 1}`, typ},
-		{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["y", "x", "y"]}`, yes},
-		{`context.args has tags && context.args.tags.isEmpty()`, `{"tags": []}`, yes},
-		{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["x", 1]}`, typ},
-		{`context.args has tags && context.args.tags.contains("x")`, `{"tags": ["x", null]}`, typ},
-		{`context.args has tags && context.args.tags.contains("x")`, `{"tags": "x"}`, typ},
-		{`context.args has lines && context.args.lines.contains(1)`, `{"lines": ` + ten(256) + `}`, yes},
-		{`context.args has lines && context.args.lines.contains(1)`, `{"lines": ` + ten(257) + `}`, typ},
-		{`context.args has lines && context.args.lines.contains(1)`, `{"lines": [[0, 1], [1, 0]]}`, typ},
-		// objects, step by step
-		{`context.args has opts && context.args.opts.force`, `{"opts": {"force": true}}`, yes},
-		{`context.args has opts && context.args.opts.force`, `{}`, no},
-		{`context.args has opts && context.args.opts.force`, `{"opts": {}}`, missing},
-		{`context.args has opts && context.args.opts.force`, `{"opts": []}`, typ},
-		{`context.args has opts && context.args.opts.force`, `{"opts": null}`, typ},
-		{`context.args has opts && context.args.opts.force`, `{"opts": {"force": "yes"}}`, typ},
-		{`context.args has opts && context.args.opts has "dry-run" && context.args.opts["dry-run"]`, `{"opts": {"dry-run": true}}`, yes},
-		{`context.args has opts && context.args.opts has "dry-run"`, `{"opts": {"dryRun": true}}`, clash},
-		{`context.args has opts.level && context.args.opts.level == 2`, `{"opts": {"level": 2}}`, yes},
-		// null and absence
-		{`context.args has note && context.args.note == "x"`, `{"note": "x"}`, yes},
-		{`!(context.args has note)`, `{"note": null}`, yes},
-		{`!(context.args has note)`, `{}`, yes},
-		{`!(context.args has ticket)`, `{"ticket": null}`, yes},
-		{`!(context.args has ticket)`, `{}`, missing},
-		{`context.args.amount == 1`, `{"currency": "EUR"}`, missing},
-		{`context.args.amount == 1`, ``, missing},
-		// what Cedar has no type for is there or not
-		{`context.args has either`, `{"either": 5}`, yes},
-		{`context.args has either`, `{"either": null}`, yes},
-		{`context.args has either`, `{}`, no},
-		{`context.args has maybe`, `{"maybe": [{"a": 1}]}`, yes},
-		{`context.args has maybe`, `{"maybe": null}`, no},
-		// names that a server may take for the one that is read
-		{`context.args.amount == 1`, `{"amount": 1, "Amount": 9}`, clash},
-		{`context.args.amount == 1`, `{"amount": 1, "a_mount": 9}`, clash},
-		{`context.args.amount == 1`, `{"AMOUNT-": 9}`, clash},
-		{`context.args has tags`, `{"tag\u017f": []}`, clash},
-		{`context.args.amount == 1`, `{"amount": 1, "amounts": 9, "x": {"Amount": 9}}`, yes},
-	}
-	for _, test := range tests {
+	for _, test := range argumentTests {
 		set := load(t, onRefund("permit", test.condition))
 		request := ask("alice").calls("payments", "refund", test.arguments)
 		if got := set.Decide(request); got.Reason != test.want {

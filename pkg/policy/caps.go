@@ -10,8 +10,9 @@ const MaxFileBytes = 1 << 20
 const (
 	maxTotal     = 16 << 20
 	maxNesting   = 500
-	maxOperators = 10_000
-	maxChain     = 64 // a.b.c: the parser writes `has a.b.c` out, which is quadratic
+	maxOperators = 2000
+	maxChain     = 64  // a.b.c: the parser writes `has a.b.c` out, which is quadratic
+	maxGuards    = 100 // the validator's work is cubic in what has and hasTag guard
 )
 
 // A measure follows how deep the text of one policy can make the tree.
@@ -20,6 +21,8 @@ type measure struct {
 	prefixes  int // the run of ! and - that ends here
 	operators int
 	chain     int // the run of .name that ends here
+	guards    int
+	afterHas  bool // in the chain of names behind a has
 	before    token
 }
 
@@ -33,23 +36,31 @@ func checkCaps(text string) (at token, message string, ok bool) {
 			return m.before, "templates (?" + t.text + ") are not supported", false
 		}
 		m.add(t)
-		if m.brackets+m.prefixes > maxNesting || m.chain > maxChain {
-			return t, fmt.Sprintf("nested deeper than %d, or a chain of more than %d names", maxNesting, maxChain), false
-		}
-		if m.operators > maxOperators {
-			return t, fmt.Sprintf("more than %d operators in one policy", maxOperators), false
+		if message = m.excess(); message != "" {
+			return t, message, false
 		}
 	}
 	return token{}, "", true
 }
 
+// excess says what is too much; "" if nothing is.
+func (m *measure) excess() string {
+	switch {
+	case m.brackets+m.prefixes > maxNesting:
+		return fmt.Sprintf("nested deeper than %d", maxNesting)
+	case m.chain > maxChain:
+		return fmt.Sprintf("a chain of more than %d names", maxChain)
+	case m.operators > maxOperators:
+		return fmt.Sprintf("more than %d operators in one policy", maxOperators)
+	case m.guards > maxGuards:
+		return fmt.Sprintf("more than %d times has or hasTag in one policy", maxGuards)
+	}
+	return ""
+}
+
 func (m *measure) add(t token) {
 	m.before = t
-	if t.text == "." {
-		m.chain++
-	} else if !isWord(t.text[0]) {
-		m.chain = 0
-	}
+	m.follow(t)
 	switch t.text {
 	case "!", "-":
 		m.prefixes++
@@ -66,4 +77,20 @@ func (m *measure) add(t token) {
 		*m = measure{}
 	}
 	m.prefixes = 0
+}
+
+// follow counts chains of names, and the guards among them.
+func (m *measure) follow(t token) {
+	switch {
+	case t.text == "has" || t.text == "hasTag":
+		m.guards++
+		m.afterHas = true
+	case t.text == ".":
+		m.chain++
+		if m.afterHas {
+			m.guards++
+		}
+	case !isWord(t.text[0]):
+		m.chain, m.afterHas = 0, false
+	}
 }

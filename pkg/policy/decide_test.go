@@ -3,6 +3,7 @@ package policy_test
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cedar-policy/cedar-go"
@@ -271,4 +272,22 @@ func TestHostileArguments(t *testing.T) {
 			t.Errorf("%s: Decide() allocates %v times, want work that does not grow with the array", test.name, allocs)
 		}
 	}
+}
+
+// A Set is shared by all requests.
+func TestDecideConcurrently(t *testing.T) {
+	set := load(t, onRefund("permit", `context.args.amount <= 500`), onPayments("forbid", `context.args has opts.force && context.args.opts.force`))
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for _, amount := range []string{"1", "501", `"1"`} {
+				want := map[string]string{"1": "permitted", "501": "no_permit", `"1"`: "argument_type"}[amount]
+				got := set.Decide(ask("alice").calls("payments", "refund", `{"amount": `+amount+`, "opts": {"force": false}}`))
+				if got.Reason != want {
+					t.Errorf("amount %s: Decide() = %+v, want %s", amount, got, want)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

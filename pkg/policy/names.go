@@ -34,8 +34,10 @@ func (l *loader) checkNames(r *rule) {
 // namedEntities returns the entities in the scope and the conditions of p.
 func namedEntities(p *ast.Policy) []cedar.EntityUID {
 	var named []cedar.EntityUID
+	seen := map[cedar.EntityUID]bool{}
 	add := func(uid cedar.EntityUID) {
-		if !slices.Contains(named, uid) {
+		if !seen[uid] {
+			seen[uid] = true
 			named = append(named, uid)
 		}
 	}

@@ -1,5 +1,37 @@
 // Package policy decides: it turns a schema and policy files into an immutable
 // Set, and asks the Set whether a principal may do a thing.
+//
+// Load validates every policy strictly against the schema in cedar/, and types
+// the arguments of tools that a policy reads by the input_schema of the tools
+// it can match. Decide hands the policies whose scope matches to Cedar, after
+// it has checked that the arguments they read are what they were validated
+// with. A forbid that errs denies; a permit that errs does not count.
+//
+// # What a Request must bring
+//
+// Entities holds the principal, the resource, context.client and
+// context.actor, each with all its ancestors. An entity that is missing is in
+// nothing, and a forbid on what it should be in does not fire; so a Request
+// without its principal or resource is denied. Actions come from the schema.
+//
+//	MCP::User, Agent   "<issuer>/<sub>"; in its Groups, Roles and Issuer;
+//	                   issuer, sub, email? or spiffeId?; tags: claims as sets of strings
+//	MCP::Anonymous     "anonymous"
+//	MCP::Client        "<issuer>/<client id>"; in its Groups; clientId
+//	MCP::Group, Role   "<issuer>/<value>"; in the Groups and Roles it belongs to, and its Issuer
+//	MCP::Issuer        "<issuer>"
+//	MCP::Server        "<server>"; in its Envs
+//	MCP::Env           "<environment>"
+//	MCP::Tool          "<server>/<tool>"; in its Server;
+//	                   name, server, readOnly, destructive, idempotent, openWorld
+//	MCP::Prompt        "<server>/<prompt>"; in its Server; name, server
+//	MCP::Resource      "<server>/<canonical URI>"; in every ResourceDir of its path, and its Server;
+//	                   uri, scheme, host?, path, server
+//	MCP::ResourceDir   "<server>/<canonical prefix that ends in />"; in its Server
+//
+// Context holds time and rpcMethod, for tools/call also inputResponses, and
+// sourceIp, token, client, actor and protocolVersion as far as there are any;
+// the schema gives their types. Set.Validate tells whether a Request conforms.
 package policy
 
 import (

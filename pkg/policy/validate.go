@@ -140,7 +140,7 @@ func validationMessages(errs []error) []string {
 func validationHint(message string) string {
 	for _, h := range [...]struct{ part, hint string }{
 		{"unable to guarantee safety of access to optional attribute",
-			"guard it: `context has x && …` or `if context has x then … else …`; `!(context has x) || …` does not validate"},
+			"guard it: `context.args has x && …` or `if context.args has x then … else …`; `!(context.args has x) || …` does not validate"},
 		{"unable to guarantee safety of access to tag", `guard it: principal.hasTag("x") && principal.getTag("x")…`},
 		{"unrecognized entity type", `types are written with their namespace: MCP::Group::"corp/engineering"`},
 		{"unrecognized action", `actions are the JSON-RPC methods: MCP::Action::"tools/call"; GET is "stream/get", DELETE "session/delete"`},
