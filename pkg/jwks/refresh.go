@@ -58,6 +58,9 @@ func (s *Source) fetchInBackground(ctx context.Context) bool {
 // refetch returns a set that is newer than seen, or the *Error that says why
 // there is none. It waits no longer than ctx.
 func (s *Source) refetch(ctx context.Context, seen *set) (*set, error) {
+	if ctx.Err() != nil { // nobody is there to use what the fetch would cost
+		return nil, s.unavailable(context.Cause(ctx))
+	}
 	s.mu.Lock()
 	if now := s.current.Load(); now != seen {
 		s.mu.Unlock()

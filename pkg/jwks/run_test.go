@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,10 +35,20 @@ func (w *wire) set(down bool, hold chan struct{}) {
 	w.down, w.hold = down, hold
 }
 
-func (w *wire) times() []time.Time {
+// seconds are those of the requests since start.
+func (w *wire) seconds(start time.Time) (at []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.at)
+	for _, one := range w.at {
+		at = append(at, int(one.Sub(start).Seconds()))
+	}
+	return at
+}
+
+func (w *wire) requests() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.at)
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -100,24 +109,21 @@ func TestRunRecoversByItself(t *testing.T) {
 		}
 		wantKey(t, source, issuer, "ES256")
 
-		var got []int
-		for _, at := range w.times() {
-			got = append(got, int(at.Sub(start).Seconds()))
-		}
-		if diff := cmp.Diff([]int{0, 1, 3, 7, 15, 31, 61, 91, 121}, got); diff != "" {
+		if diff := cmp.Diff([]int{0, 1, 3, 7, 15, 31, 61, 91, 121}, w.seconds(start)); diff != "" {
 			t.Errorf("seconds of the fetches (-want +got):\n%s", diff)
 		}
 	})
 }
 
 // Keys that are taken back are gone after one refresh, though nobody asked for
-// another; and the backoff begins anew at each failure.
+// another; the backoff begins anew at each failure.
 func TestRunRefreshes(t *testing.T) {
 	issuer := newIssuer(t, authztest.IssuerConfig{})
 	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
 		w, source := startWire(t, issuer)
 		defer run(t, source)()
-		time.Sleep(time.Second)
+		time.Sleep(500 * time.Millisecond)
 		old := issuer.KeyID("")
 		wantKey(t, source, issuer, "ES256")
 		issuer.Rotate()
@@ -129,8 +135,14 @@ func TestRunRefreshes(t *testing.T) {
 			t.Errorf("Key of the last good set while the issuer is down: %v", err)
 		}
 		w.set(false, nil)
-		time.Sleep(5 * time.Second)
+		time.Sleep(time.Second)
 		wantKey(t, source, issuer, "ES256")
+		w.set(true, nil)
+		time.Sleep(10*time.Minute + 3*time.Second)
+
+		if diff := cmp.Diff([]int{0, 600, 601, 1201, 1202, 1204}, w.seconds(start)); diff != "" {
+			t.Errorf("seconds of the fetches (-want +got):\n%s", diff)
+		}
 		if _, err := source.Key(t.Context(), old, "ES256"); err == nil {
 			t.Error("Key of a key that was taken back succeeded")
 		}
@@ -150,8 +162,8 @@ func TestBackgroundDoesNotSpendTheCoolDown(t *testing.T) {
 			reasons = append(reasons, reason(err))
 		}
 		want := []string{jwks.UnknownKey, jwks.UnknownKey, jwks.UnknownKey, jwks.KeyUnknownYet}
-		if diff := cmp.Diff(want, reasons); diff != "" || len(w.times()) != 4 {
-			t.Errorf("%d fetches, reasons (-want +got):\n%s", len(w.times()), diff)
+		if diff := cmp.Diff(want, reasons); diff != "" || w.requests() != 4 {
+			t.Errorf("%d fetches, reasons (-want +got):\n%s", w.requests(), diff)
 		}
 	})
 }
@@ -187,8 +199,25 @@ func TestOneFetchIsShared(t *testing.T) {
 				t.Errorf("Key after a shared fetch = %v", err)
 			}
 		}
-		if n := len(w.times()); n != 1 {
+		if n := w.requests(); n != 1 {
 			t.Errorf("%d fetches, want 1", n)
+		}
+	})
+}
+
+// A request whose caller has gone costs the issuer nothing.
+func TestNobodyWaitsNothingIsFetched(t *testing.T) {
+	issuer := newIssuer(t, authztest.IssuerConfig{})
+	synctest.Test(t, func(t *testing.T) {
+		w, source := startWire(t, issuer)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := source.Key(gone, "nobody", "ES256"); reason(err) != jwks.IssuerUnavailable || !errors.Is(err, context.Canceled) {
+			t.Errorf("Key with a context that is done = %v, want %s", err, jwks.IssuerUnavailable)
+		}
+		synctest.Wait()
+		if n := w.requests(); n != 0 {
+			t.Errorf("%d fetches, want none", n)
 		}
 	})
 }

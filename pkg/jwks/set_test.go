@@ -69,66 +69,16 @@ func sourceOf(t testing.TB, set []byte) *jwks.Source {
 	return newSource(t, jwks.Config{Issuer: "i", JWKSURI: "https://keys.example.com/", Transport: body(set)})
 }
 
-func TestKeyOfASet(t *testing.T) {
-	k := keys()
-	unknown := jwks.UnknownKey
-	tests := []struct {
-		name     string
-		set      []members
-		kid, alg string
-		want     crypto.Signer // nil: the reason
-		reason   string
-	}{
-		{"plain", []members{jwk(k.ec, members{"kid": "a"})}, "a", "ES256", k.ec, ""},
-		{"another kid", []members{jwk(k.ec, members{"kid": "a"})}, "b", "ES256", nil, unknown},
-		{"kid in another case", []members{jwk(k.ec, members{"kid": "a"})}, "A", "ES256", nil, unknown},
-		{"an entry without kid has no kid", []members{jwk(k.ec, nil)}, "a", "ES256", nil, unknown},
+// A keyCase asks a set of entries for one key.
+type keyCase struct {
+	name     string
+	set      []members
+	kid, alg string
+	want     crypto.Signer // nil: unknown_key
+}
 
-		{"Keycloak: enc and sig under one kid", []members{
-			jwk(k.rsa, members{"kid": "a", "use": "enc", "alg": "RSA-OAEP"}),
-			jwk(k.ec, members{"kid": "a", "use": "sig", "alg": "ES256"}),
-		}, "a", "ES256", k.ec, ""},
-		{"two algorithms under one kid", []members{
-			jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "a"}),
-		}, "a", "ES256", k.ec, ""},
-		{"two algorithms under one kid, the other", []members{
-			jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "a"}),
-		}, "a", "RS256", k.rsa, ""},
-		{"the first of two equal ones", []members{
-			jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "a"}),
-		}, "a", "ES256", k.ec, ""},
-
-		{"RSA without alg serves PS", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "PS384", k.rsa, ""},
-		{"RSA for RS256 does not", []members{jwk(k.rsa, members{"kid": "a", "alg": "RS256"})}, "a", "PS256", nil, unknown},
-		{"RSA for encryption does not", []members{jwk(k.rsa, members{"kid": "a", "alg": "RSA-OAEP"}), jwk(k.ec, nil)}, "a", "RS256", nil, unknown},
-		{"P-256 for ES384", []members{jwk(k.ec, members{"kid": "a"})}, "a", "ES384", nil, unknown},
-		{"P-384 for ES384", []members{jwk(k.p384, members{"kid": "a"})}, "a", "ES384", k.p384, ""},
-		{"EdDSA", []members{jwk(k.ed, members{"kid": "a"})}, "a", "EdDSA", k.ed, ""},
-		{"EdDSA under its new name", []members{jwk(k.ed, members{"kid": "a", "alg": "EdDSA"})}, "a", "Ed25519", k.ed, ""},
-		{"EdDSA published under its new name", []members{jwk(k.ed, members{"kid": "a", "alg": "Ed25519"})}, "a", "EdDSA", k.ed, ""},
-
-		{"use sig", []members{jwk(k.ec, members{"kid": "a", "use": "sig"})}, "a", "ES256", k.ec, ""},
-		{"use enc", []members{jwk(k.ec, members{"kid": "a", "use": "enc"}), jwk(k.ec2, nil)}, "a", "ES256", nil, unknown},
-		{"use of tomorrow", []members{jwk(k.ec, members{"kid": "a", "use": "attest"}), jwk(k.ec2, nil)}, "a", "ES256", nil, unknown},
-		{"key_ops with verify", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{"x", "verify"}})}, "a", "ES256", k.ec, ""},
-		{"key_ops without", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{"sign"}}), jwk(k.ec2, nil)}, "a", "ES256", nil, unknown},
-		{"key_ops empty", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{}}), jwk(k.ec2, nil)}, "a", "ES256", nil, unknown},
-
-		{"certificates are not looked at", []members{
-			jwk(k.ec, members{"kid": "a", "x5t": "AAAA", "x5c": []string{"bm9uc2Vuc2U"}, "x5u": "http://example.com/"}),
-		}, "a", "ES256", k.ec, ""},
-		{"unknown members are not looked at", []members{jwk(k.ec, members{"kid": "a", "exp": 1, "x": authztest.PublicJWK(k.ec.Public())["x"]})}, "a", "ES256", k.ec, ""},
-
-		{"no kid, one key", []members{jwk(k.ec, members{"kid": "a"})}, "", "ES256", k.ec, ""},
-		{"no kid, one key that fits", []members{jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "b"})}, "", "ES256", k.ec, ""},
-		{"no kid, two keys that fit", []members{jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "b"})}, "", "ES256", nil, unknown},
-		{"no kid, two keys under one", []members{jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "a"})}, "", "ES256", nil, unknown},
-		{"no kid, none fits", []members{jwk(k.rsa, members{"kid": "a"})}, "", "ES256", nil, unknown},
-
-		{"a secret is no key", []members{{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}, jwk(k.ec, nil)}, "a", "HS256", nil, unknown},
-		{"a public key is no secret", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "HS256", nil, unknown},
-		{"none", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "none", nil, unknown},
-	}
+func checkKeys(t *testing.T, tests []keyCase) {
+	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			set, err := json.Marshal(members{"keys": test.set})
@@ -137,8 +87,8 @@ func TestKeyOfASet(t *testing.T) {
 			}
 			key, err := sourceOf(t, set).Key(t.Context(), test.kid, test.alg)
 			if test.want == nil {
-				if key != nil || reason(err) != test.reason {
-					t.Errorf("Key(%q, %q) = %v, %v, want %s", test.kid, test.alg, key, err, test.reason)
+				if key != nil || reason(err) != jwks.UnknownKey {
+					t.Errorf("Key(%q, %q) = %v, %v, want %s", test.kid, test.alg, key, err, jwks.UnknownKey)
 				}
 				return
 			}
@@ -147,6 +97,94 @@ func TestKeyOfASet(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKeyByID(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"plain", []members{jwk(k.ec, members{"kid": "a"})}, "a", "ES256", k.ec},
+		{"another kid", []members{jwk(k.ec, members{"kid": "a"})}, "b", "ES256", nil},
+		{"kid in another case", []members{jwk(k.ec, members{"kid": "a"})}, "A", "ES256", nil},
+		{"an entry without kid has no kid", []members{jwk(k.ec, nil)}, "a", "ES256", nil},
+	})
+}
+
+// Keycloak publishes a key for encryption and one for signatures under one kid.
+func TestKeyAmongEqualIDs(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"Keycloak: enc and sig under one kid", []members{
+			jwk(k.rsa, members{"kid": "a", "use": "enc", "alg": "RSA-OAEP"}),
+			jwk(k.ec, members{"kid": "a", "use": "sig", "alg": "ES256"}),
+		}, "a", "ES256", k.ec},
+		{"two algorithms under one kid", []members{
+			jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "a"}),
+		}, "a", "ES256", k.ec},
+		{"two algorithms under one kid, the other", []members{
+			jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "a"}),
+		}, "a", "RS256", k.rsa},
+		{"the first of two equal ones", []members{
+			jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "a"}),
+		}, "a", "ES256", k.ec},
+	})
+}
+
+func TestKeyFitsAlgorithm(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"RSA without alg serves PS", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "PS384", k.rsa},
+		{"RSA with a curve is RSA", []members{jwk(k.rsa, members{"kid": "a", "crv": "P-256"})}, "a", "RS256", k.rsa},
+		{"RSA for RS256 does not", []members{jwk(k.rsa, members{"kid": "a", "alg": "RS256"})}, "a", "PS256", nil},
+		{"RSA for encryption does not", []members{jwk(k.rsa, members{"kid": "a", "alg": "RSA-OAEP"}), jwk(k.ec, nil)}, "a", "RS256", nil},
+		{"P-256 for ES384", []members{jwk(k.ec, members{"kid": "a"})}, "a", "ES384", nil},
+		{"P-384 for ES384", []members{jwk(k.p384, members{"kid": "a"})}, "a", "ES384", k.p384},
+		{"EdDSA", []members{jwk(k.ed, members{"kid": "a"})}, "a", "EdDSA", k.ed},
+		{"EdDSA under its new name", []members{jwk(k.ed, members{"kid": "a", "alg": "EdDSA"})}, "a", "Ed25519", k.ed},
+		{"EdDSA published under its new name", []members{jwk(k.ed, members{"kid": "a", "alg": "Ed25519"})}, "a", "EdDSA", k.ed},
+	})
+}
+
+func TestKeyIsForSignatures(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"use sig", []members{jwk(k.ec, members{"kid": "a", "use": "sig"})}, "a", "ES256", k.ec},
+		{"use enc", []members{jwk(k.ec, members{"kid": "a", "use": "enc"}), jwk(k.ec2, nil)}, "a", "ES256", nil},
+		{"use of tomorrow", []members{jwk(k.ec, members{"kid": "a", "use": "attest"}), jwk(k.ec2, nil)}, "a", "ES256", nil},
+		{"key_ops with verify", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{"x", "verify"}})}, "a", "ES256", k.ec},
+		{"key_ops without", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{"sign"}}), jwk(k.ec2, nil)}, "a", "ES256", nil},
+		{"key_ops empty", []members{jwk(k.ec, members{"kid": "a", "key_ops": []string{}}), jwk(k.ec2, nil)}, "a", "ES256", nil},
+	})
+}
+
+func TestMembersNotLookedAt(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"certificates are not looked at", []members{
+			jwk(k.ec, members{"kid": "a", "x5t": "AAAA", "x5c": []string{"bm9uc2Vuc2U"}, "x5u": "http://example.com/"}),
+		}, "a", "ES256", k.ec},
+		{"unknown members are not looked at", []members{jwk(k.ec, members{"kid": "a", "exp": 1, "x": authztest.PublicJWK(k.ec.Public())["x"]})}, "a", "ES256", k.ec},
+	})
+}
+
+// Without a kid there must be nothing to choose.
+func TestKeyWithoutID(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"no kid, one key", []members{jwk(k.ec, members{"kid": "a"})}, "", "ES256", k.ec},
+		{"no kid, one key that fits", []members{jwk(k.rsa, members{"kid": "a"}), jwk(k.ec, members{"kid": "b"})}, "", "ES256", k.ec},
+		{"no kid, two keys that fit", []members{jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "b"})}, "", "ES256", nil},
+		{"no kid, two keys under one", []members{jwk(k.ec, members{"kid": "a"}), jwk(k.ec2, members{"kid": "a"})}, "", "ES256", nil},
+		{"no kid, none fits", []members{jwk(k.rsa, members{"kid": "a"})}, "", "ES256", nil},
+	})
+}
+
+func TestSecretsAreNoKeys(t *testing.T) {
+	k := keys()
+	checkKeys(t, []keyCase{
+		{"a secret is no key", []members{{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}, jwk(k.ec, nil)}, "a", "HS256", nil},
+		{"a public key is no secret", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "HS256", nil},
+		{"none", []members{jwk(k.rsa, members{"kid": "a"})}, "a", "none", nil},
+	})
 }
 
 // One bad entry costs nobody but itself.

@@ -49,7 +49,6 @@ type Issuer struct {
 // use.
 type Verifier struct {
 	issuers map[string]*Issuer // by identifier
-	names   map[string]*Issuer
 	leeway  time.Duration
 	now     func() time.Time
 }
@@ -68,10 +67,7 @@ var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
 // New makes a Verifier. It refuses a configuration that is unsafe or says one
 // thing twice.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{
-		issuers: make(map[string]*Issuer), names: make(map[string]*Issuer),
-		leeway: c.Leeway, now: c.Now,
-	}
+	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now}
 	switch {
 	case len(c.Issuers) == 0:
 		return nil, errors.New("no issuers")
@@ -83,18 +79,19 @@ func New(c Config) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
+	names := make(map[string]bool)
 	for _, issuer := range c.Issuers {
 		i, err := issuer.checked()
 		if err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", issuer.Name, err)
 		}
-		if v.names[i.Name] != nil {
+		if names[i.Name] {
 			return nil, fmt.Errorf("issuer %q: a second one of that name", i.Name)
 		}
 		if other := v.issuers[i.Issuer]; other != nil {
 			return nil, fmt.Errorf("issuer %q: %q is already the issuer %q", i.Name, i.Issuer, other.Name)
 		}
-		v.names[i.Name], v.issuers[i.Issuer] = i, i
+		names[i.Name], v.issuers[i.Issuer] = true, i
 	}
 	return v, nil
 }
