@@ -15,19 +15,35 @@ func modern(method, more string) string {
 	return message(method, `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}`+more+`}`)
 }
 
-func TestParseVersion(t *testing.T) {
-	const (
-		current  = "2026-07-28"
-		legacy   = "2025-06-18"
-		differs  = "header_mismatch: MCP-Protocol-Version differs"
-		unknown  = "unsupported_version: unsupported protocol version"
-		missing  = "header_mismatch: MCP-Protocol-Version is missing"
-		envelope = "invalid_params: no protocol version in _meta"
-	)
-	note := func(p string) string {
-		return `{"jsonrpc":"2.0","method":"notifications/cancelled","params":` + p + `}`
+// Versions, and what is wrong with them.
+const (
+	current  = "2026-07-28"
+	legacy   = "2025-06-18"
+	differs  = "header_mismatch: MCP-Protocol-Version differs"
+	unknown  = "unsupported_version: unsupported protocol version"
+	missing  = "header_mismatch: MCP-Protocol-Version is missing"
+	envelope = "invalid_params: no protocol version in _meta"
+)
+
+// A versioned is a message under a version header; "-" stands for none.
+type versioned struct{ header, body, want string }
+
+func checkVersions(t *testing.T, tests []versioned) {
+	t.Helper()
+	for _, tt := range tests {
+		headers := []string{"mcp-method", method(tt.body)}
+		if tt.header != "-" {
+			headers = append(headers, "mcp-protocol-version", tt.header)
+		}
+		_, fault := mcp.Parse(post(tt.body, headers...), mcp.Rules{})
+		if got := reason(fault); got != tt.want {
+			t.Errorf("Parse(%s) with version header %q = %q, want %q", tt.body, tt.header, got, tt.want)
+		}
 	}
-	tests := []struct{ header, body, want string }{
+}
+
+func TestParseVersion(t *testing.T) {
+	checkVersions(t, []versioned{
 		{"-", message("tools/list", ""), ""},
 		{legacy, message("tools/list", ""), ""},
 		{legacy, message("tools/list", meta(legacy)), ""},
@@ -49,13 +65,23 @@ func TestParseVersion(t *testing.T) {
 		{"2026-07-28,2026-07-28", modern("tools/list", ""), differs},
 		{"2024-10-07", message("tools/list", ""), unknown},
 		{"draft", message("tools/list", ""), unknown},
+	})
+}
 
-		// initialize negotiates.
+func TestParseVersionOfInitializeIsNegotiated(t *testing.T) {
+	checkVersions(t, []versioned{
 		{"v999.0.0", message("initialize", `{"protocolVersion":"v999.0.0"}`), ""},
 		{current, message("initialize", `{"protocolVersion":"2025-11-25"}`), ""},
 		{"-", message("initialize", meta(current)), ""},
+	})
+}
 
-		// Of notifications and responses the version need only be known.
+// Of notifications and responses the version need only be known.
+func TestParseVersionOfNotifications(t *testing.T) {
+	note := func(p string) string {
+		return `{"jsonrpc":"2.0","method":"notifications/cancelled","params":` + p + `}`
+	}
+	checkVersions(t, []versioned{
 		{current, note(`{}`), ""},
 		{"-", note(meta(current)), ""},
 		{"v999.0.0", note(`{}`), unknown},
@@ -64,17 +90,10 @@ func TestParseVersion(t *testing.T) {
 		{"v999.0.0", `{"jsonrpc":"2.0","id":1,"result":{}}`, unknown},
 		{current, message("notifications/initialized", ""), ""},
 		{legacy, message("notifications/initialized", meta(current)), differs},
-	}
-	for _, tt := range tests {
-		headers := []string{"mcp-method", method(tt.body)}
-		if tt.header != "-" {
-			headers = append(headers, "mcp-protocol-version", tt.header)
-		}
-		_, fault := mcp.Parse(post(tt.body, headers...), mcp.Rules{})
-		if got := reason(fault); got != tt.want {
-			t.Errorf("Parse(%s) with version header %q = %q, want %q", tt.body, tt.header, got, tt.want)
-		}
-	}
+	})
+}
+
+func TestParseVersionOfStreams(t *testing.T) {
 	for _, method := range []string{"GET", "DELETE"} {
 		_, fault := mcp.Parse(request(method, "", "mcp-protocol-version", "v999.0.0"), mcp.Rules{})
 		if got := reason(fault); got != unknown {
@@ -89,25 +108,42 @@ func method(body string) string {
 	return call.Method
 }
 
-func TestParseMethodAndNameHeaders(t *testing.T) {
-	const (
-		methodDiffers = "header_mismatch: Mcp-Method differs"
-		methodMissing = "header_mismatch: Mcp-Method is missing"
-		nameDiffers   = "header_mismatch: Mcp-Name differs"
-		nameMissing   = "header_mismatch: Mcp-Name is missing"
-		version       = "mcp-protocol-version"
-		v             = "2026-07-28"
-		m, n          = "mcp-method", "mcp-name"
-	)
-	named := func(name string) string { return params(`{"name":"` + name + `"}`) }
-	task := `,"taskId":"t-1"`
-	completion := message("completion/complete", `{"ref":{"type":"ref/resource","uri":"repo://{owner}"}}`)
-	tests := []struct {
-		body    string
-		headers []string
-		want    string
-	}{
-		// Compared whatever version is declared.
+// Names and values of the headers, and what is wrong with them.
+const (
+	methodDiffers = "header_mismatch: Mcp-Method differs"
+	methodMissing = "header_mismatch: Mcp-Method is missing"
+	nameDiffers   = "header_mismatch: Mcp-Name differs"
+	nameMissing   = "header_mismatch: Mcp-Name is missing"
+	version       = "mcp-protocol-version"
+	v             = "2026-07-28"
+	m, n          = "mcp-method", "mcp-name"
+)
+
+// A heading is a message, its headers, and what is wrong with them.
+type heading struct {
+	body    string
+	headers []string
+	want    string
+}
+
+func checkHeadings(t *testing.T, tests []heading) {
+	t.Helper()
+	for _, tt := range tests {
+		_, fault := mcp.Parse(post(tt.body, tt.headers...), mcp.Rules{})
+		if got := reason(fault); got != tt.want {
+			t.Errorf("Parse(%s) with %q = %q, want %q", tt.body, tt.headers, got, tt.want)
+		}
+		if fault != nil && fault.Code != -32020 {
+			t.Errorf("Parse(%s) with %q has code %d, want -32020", tt.body, tt.headers, fault.Code)
+		}
+	}
+}
+
+func named(name string) string { return params(`{"name":"` + name + `"}`) }
+
+// Headers are compared with the body whatever version is declared.
+func TestParseComparesHeaders(t *testing.T) {
+	checkHeadings(t, []heading{
 		{named("query"), []string{m, "tools/call", n, "query"}, ""},
 		{named("query"), []string{m, "tools/list"}, methodDiffers},
 		{named("query"), []string{m, "TOOLS/CALL"}, methodDiffers},
@@ -123,8 +159,13 @@ func TestParseMethodAndNameHeaders(t *testing.T) {
 		{named("query"), []string{version, v, version, v}, "header_mismatch: two values of MCP-Protocol-Version"},
 		{named("a,b"), []string{n, "a,b"}, ""},
 		{named("query"), []string{"mcp-param-q", "whatever", "mcp-param-q", "else"}, ""},
+	})
+}
 
-		// What may be a name.
+// Mcp-Name repeats the name, URI or task id; on other methods it is a mismatch.
+func TestParseKnowsWhatHasAName(t *testing.T) {
+	completion := message("completion/complete", `{"ref":{"type":"ref/resource","uri":"repo://{owner}"}}`)
+	checkHeadings(t, []heading{
 		{message("prompts/get", `{"name":"greet"}`), []string{n, "greet"}, ""},
 		{message("resources/read", `{"uri":"X://a%2e"}`), []string{n, "X://a%2e"}, ""},
 		{message("resources/read", `{"uri":"X://a%2e"}`), []string{n, "x://a."}, nameDiffers},
@@ -139,8 +180,12 @@ func TestParseMethodAndNameHeaders(t *testing.T) {
 		{message("initialize", ""), []string{m, "tools/call"}, methodDiffers},
 		{message("notifications/progress", ""), []string{m, "tools/call"}, methodDiffers},
 		{`{"jsonrpc":"2.0","method":"notifications/progress"}`, []string{m, "other", n, "x"}, ""},
+	})
+}
 
-		// The base64 sentinel.
+// A value that looks like the base64 sentinel of SEP-2243 is decoded, and never taken literally.
+func TestParseDecodesTheSentinel(t *testing.T) {
+	checkHeadings(t, []heading{
 		{named("é"), []string{n, "=?base64?w6k=?="}, ""},
 		{named("é"), []string{n, "é"}, ""}, // the Go SDK sends it raw
 		{named("query"), []string{n, "=?base64?cXVlcnk=?="}, ""},
@@ -156,8 +201,13 @@ func TestParseMethodAndNameHeaders(t *testing.T) {
 		{named("=?base64?="), []string{n, "=?base64?="}, ""},                   // too short to be one
 		{named("=?base64?x"), []string{n, "=?base64?x"}, ""},                   // no suffix
 		{named("\ufffd"), []string{n, "=?base64?/w==?="}, nameDiffers},         // not UTF-8
+	})
+}
 
-		// Required by 2026-07-28.
+// What 2026-07-28 requires.
+func TestParseRequiresHeaders(t *testing.T) {
+	task := `,"taskId":"t-1"`
+	checkHeadings(t, []heading{
 		{modern("tools/list", ""), []string{version, v}, methodMissing},
 		{modern("vendor/x", ""), []string{version, v}, methodMissing},
 		{modern("tools/call", `,"name":"query"`), []string{version, v, m, "tools/call"}, nameMissing},
@@ -171,16 +221,7 @@ func TestParseMethodAndNameHeaders(t *testing.T) {
 		{modern("subscriptions/listen", ""), []string{version, v, m, "subscriptions/listen"}, ""},
 		{modern("completion/complete", `,"ref":{"type":"ref/prompt","name":"greet"}`), []string{version, v, m, "completion/complete"}, ""},
 		{modern("notifications/initialized", ""), []string{version, v}, ""},
-	}
-	for _, tt := range tests {
-		_, fault := mcp.Parse(post(tt.body, tt.headers...), mcp.Rules{})
-		if got := reason(fault); got != tt.want {
-			t.Errorf("Parse(%s) with %q = %q, want %q", tt.body, tt.headers, got, tt.want)
-		}
-		if fault != nil && fault.Code != -32020 {
-			t.Errorf("Parse(%s) with %q has code %d, want -32020", tt.body, tt.headers, fault.Code)
-		}
-	}
+	})
 }
 
 // In headers that come as a map a comma may hide a second line.
@@ -190,8 +231,8 @@ func TestParseJoinedHeaders(t *testing.T) {
 		{"mcp-method", "tools/call,tools/call", "header_mismatch: two values of Mcp-Method"},
 		{"mcp-protocol-version", "2025-06-18,2025-06-18", "header_mismatch: two values of MCP-Protocol-Version"},
 		{"mcp-session-id", "s,s", "malformed: two values of Mcp-Session-Id"},
-		{"x-envoy-auth-partial-body", "false,false", "partial_body: partial body"},
-		{"content-encoding", "identity,gzip", "content_encoding: content-encoding"},
+		{"x-envoy-auth-partial-body", "false,false", "partial_body: body is partial"},
+		{"content-encoding", "identity,gzip", "content_encoding: content-encoding is not identity"},
 	}
 	for _, tt := range tests {
 		h := post(params(`{"name":"a,b"}`), tt.header, tt.value)

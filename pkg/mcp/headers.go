@@ -41,9 +41,9 @@ func (r *reading) framing() *Fault {
 	lengths := r.values("content-length")
 	switch {
 	case len(lengths) == 1 && len(h.Body) == 0 && positive(lengths[0]):
-		return &Fault{Reason: "body_not_forwarded", Code: codeUnavailable, Detail: "body not forwarded"}
+		return &Fault{Reason: "body_not_forwarded", Code: codeUnavailable, Detail: "body not forwarded: with_request_body is not set"}
 	case h.Method != "POST" && h.Method != "GET" && h.Method != "DELETE":
-		return transport("http_method", "HTTP method")
+		return transport("http_method", "HTTP method is none of POST, GET, DELETE")
 	case h.TwoBodies:
 		return malformed("two bodies")
 	case h.TwoHeaders:
@@ -53,7 +53,7 @@ func (r *reading) framing() *Fault {
 	}
 	for _, partial := range r.values("x-envoy-auth-partial-body") {
 		if partial != "false" {
-			return transport("partial_body", "partial body")
+			return transport("partial_body", "body is partial")
 		}
 	}
 	switch {
@@ -62,11 +62,11 @@ func (r *reading) framing() *Fault {
 	case h.Size >= 0 && h.Size != int64(len(h.Body)):
 		return transport("partial_body", "size differs")
 	case len(h.Body) >= r.rules.BodyBytes:
-		return transport("body_limit", "body limit")
+		return transport("body_limit", "body reaches the limit")
 	}
 	for _, coding := range r.values("content-encoding") {
 		if !strings.EqualFold(coding, "identity") {
-			return transport("content_encoding", "content-encoding")
+			return transport("content_encoding", "content-encoding is not identity")
 		}
 	}
 	switch post := h.Method == "POST"; {
@@ -95,7 +95,7 @@ func (r *reading) label() *Fault {
 	r.call.Session = session
 	switch {
 	case r.http.Method == "POST" && (len(types) != 1 || !jsonType(types[0])):
-		return transport("media_type", "media type")
+		return transport("media_type", "media type is not application/json in UTF-8")
 	case !ok:
 		return malformed("two values of Mcp-Session-Id")
 	}

@@ -14,8 +14,26 @@ const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"qu
 
 func params(p string) string { return message("tools/call", p) }
 
+// A refusal is a message, and what is wrong with it.
+type refusal struct{ body, want string }
+
+func check(t *testing.T, tests []refusal) {
+	t.Helper()
+	codes := map[string]int{"": 0, "batch": -32600, "malformed": -32600, "invalid_params": -32602}
+	for _, tt := range tests {
+		_, fault := mcp.Parse(post(tt.body), mcp.Rules{})
+		if got := reason(fault); got != tt.want {
+			t.Errorf("Parse(%s) = %q, want %q", tt.body, got, tt.want)
+			continue
+		}
+		if fault != nil && fault.Code != codes[fault.Reason] {
+			t.Errorf("Parse(%s) has code %d, want %d", tt.body, fault.Code, codes[fault.Reason])
+		}
+	}
+}
+
 func TestParseRefusesMessages(t *testing.T) {
-	tests := []struct{ body, want string }{
+	check(t, []refusal{
 		{`[]`, "batch: batch"},
 		{"[" + call + "]", "batch: batch"},
 		{`"tools/call"`, "malformed: body is no message"},
@@ -40,7 +58,11 @@ func TestParseRefusesMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":1,"result":{},"params":{}}`, "malformed: params in a response"},
 		{`{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"query"}}`, "malformed: method in a response"},
 		{`{"jsonrpc":"2.0","id":1,"error":null,"method":null}`, "malformed: method in a response"},
+	})
+}
 
+func TestParseRefusesParams(t *testing.T) {
+	check(t, []refusal{
 		{message("ping", `[]`), "invalid_params: params is no object"},
 		{message("vendor/x", `"x"`), "invalid_params: params is no object"},
 		{`{"jsonrpc":"2.0","method":"notifications/initialized","params":1}`, "invalid_params: params is no object"},
@@ -78,26 +100,18 @@ func TestParseRefusesMessages(t *testing.T) {
 		{message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["x://a","x://b/../c"]}}`), "invalid_params: dot segment"},
 		{message("subscriptions/listen", `{"notifications":{"taskIds":"t"}}`), "invalid_params: taskIds is no array"},
 		{message("subscriptions/listen", `{"notifications":{"taskIds":["t",""]}}`), "invalid_params: taskIds has an element that is no string or empty"},
-	}
+	})
+}
+
+func TestParseRefusesMethodsOfServers(t *testing.T) {
 	for _, method := range []string{
 		"sampling/createMessage", "elicitation/create", "roots/list", "notifications/message",
 		"notifications/resources/updated", "notifications/resources/list_changed", "notifications/tools/list_changed",
 		"notifications/prompts/list_changed", "notifications/subscriptions/acknowledged", "notifications/tasks",
 		"notifications/elicitation/complete",
 	} {
-		tests = append(tests, struct{ body, want string }{message(method, ""), "malformed: method that only servers send"},
-			struct{ body, want string }{`{"jsonrpc":"2.0","method":"` + method + `"}`, "malformed: method that only servers send"})
-	}
-	codes := map[string]int{"batch": -32600, "malformed": -32600, "invalid_params": -32602}
-	for _, tt := range tests {
-		_, fault := mcp.Parse(post(tt.body), mcp.Rules{})
-		if got := reason(fault); got != tt.want {
-			t.Errorf("Parse(%s) = %q, want %q", tt.body, got, tt.want)
-			continue
-		}
-		if want := codes[fault.Reason]; fault.Code != want {
-			t.Errorf("Parse(%s) has code %d, want %d", tt.body, fault.Code, want)
-		}
+		const want = "malformed: method that only servers send"
+		check(t, []refusal{{message(method, ""), want}, {`{"jsonrpc":"2.0","method":"` + method + `"}`, want}})
 	}
 }
 
@@ -111,7 +125,7 @@ func TestParseRefusesLookAlikes(t *testing.T) {
 		return params(`{"name":"query","arguments":{` + b.String() + `"` + name + `":1}}`)
 	}
 	const lookAlikes = "malformed: look-alike members"
-	tests := []struct{ body, want string }{
+	check(t, []refusal{
 		{`{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}`, lookAlikes},
 		{`{"jsonrpc":"2.0","id":1,"Method":"ping"}`, lookAlikes},
 		{`{"jſonrpc":"2.0","id":1,"method":"ping"}`, lookAlikes},
@@ -134,13 +148,7 @@ func TestParseRefusesLookAlikes(t *testing.T) {
 		{many("M39"), lookAlikes},
 		{many("M40"), ""},
 		{params(`{"name":"query","arguments":{"Name":"x","a":{"b":1,"B":2}}}`), ""}, // below the first level
-	}
-	for _, tt := range tests {
-		_, fault := mcp.Parse(post(tt.body), mcp.Rules{})
-		if got := reason(fault); got != tt.want {
-			t.Errorf("Parse(%s) = %q, want %q", tt.body, got, tt.want)
-		}
-	}
+	})
 }
 
 func TestParseIDs(t *testing.T) {
@@ -181,15 +189,15 @@ func TestParseFaultBearsWhatIsKnown(t *testing.T) {
 		{"version", post(call, "mcp-protocol-version", "x"), "1", "tools/call Tool query", "unsupported_version: unsupported protocol version"},
 		{"params", post(params(`{"name":"query","arguments":1}`)), "1", "tools/call Tool query", "invalid_params: arguments is no object"},
 		{"long name", post(params(`{"name":"` + strings.Repeat("n", 1025) + `"}`)), "1", "", "limit: name longer than 1 KiB"},
-		{"media type", request("POST", call, "content-type", "text/json"), "1", "tools/call Tool query", "media_type: media type"},
+		{"media type", request("POST", call, "content-type", "text/json"), "1", "tools/call Tool query", "media_type: media type is not application/json in UTF-8"},
 		{"session", post(call, "mcp-session-id", "a", "mcp-session-id", "a"), "1", "tools/call Tool query", "malformed: two values of Mcp-Session-Id"},
 		{"server only", post(message("roots/list", "")), "", "unknown", "malformed: method that only servers send"},
 		{"jsonrpc", post(`{"jsonrpc":"1","id":1,"method":"ping"}`), "", "ping", `malformed: jsonrpc is not "2.0"`},
 		{"response", post(`{"jsonrpc":"2.0","id":1,"result":{}}`, "mcp-protocol-version", "x"), "", "responses", "unsupported_version: unsupported protocol version"},
 		{"duplicate", post(`{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":1,"a":1}}`), "", "", "malformed: duplicate member"},
 		{"trailing", post(call + call), "", "", "malformed: trailing data"},
-		{"partial", post(call, "x-envoy-auth-partial-body", "true"), "", "", "partial_body: partial body"},
-		{"encoded", post(call, "content-encoding", "gzip"), "", "", "content_encoding: content-encoding"},
+		{"partial", post(call, "x-envoy-auth-partial-body", "true"), "", "", "partial_body: body is partial"},
+		{"encoded", post(call, "content-encoding", "gzip"), "", "", "content_encoding: content-encoding is not identity"},
 	}
 	for _, tt := range tests {
 		got, fault := mcp.Parse(tt.h, mcp.Rules{})

@@ -8,61 +8,63 @@ import (
 	"github.com/cedargate/cedargate/pkg/mcp"
 )
 
+var length = strconv.Itoa(len(call))
+
+// with is a good request, changed.
+func with(change func(*mcp.HTTP)) mcp.HTTP {
+	h := post(call)
+	change(&h)
+	return h
+}
+
+func sized(size int64) mcp.HTTP { return with(func(h *mcp.HTTP) { h.Size = size }) }
+
+// framings are requests whose body may not be whole.
+var framings = []struct {
+	name string
+	h    mcp.HTTP
+	want string
+}{
+	{"lower case", request("post", call), "http_method: HTTP method is none of POST, GET, DELETE"},
+	{"PUT", request("PUT", call), "http_method: HTTP method is none of POST, GET, DELETE"},
+	{"OPTIONS", request("OPTIONS", ""), "http_method: HTTP method is none of POST, GET, DELETE"},
+	{"HEAD", request("HEAD", ""), "http_method: HTTP method is none of POST, GET, DELETE"},
+	{"no method", request("", call), "http_method: HTTP method is none of POST, GET, DELETE"},
+	{"two bodies", with(func(h *mcp.HTTP) { h.TwoBodies = true }), "malformed: two bodies"},
+	{"two encodings", with(func(h *mcp.HTTP) { h.TwoHeaders = true }), "malformed: two encodings of the headers"},
+	{"two lengths", post(call, "content-length", length, "content-length", length), "malformed: two lengths"},
+	{"two lengths in one", post(call, "content-length", length+","+length), "malformed: two lengths"},
+	{"length", post(call, "content-length", length), ""},
+	{"shorter", post(call, "content-length", "5"), "partial_body: content-length differs"},
+	{"signed", post(call, "content-length", "+"+length), "partial_body: content-length differs"},
+	{"no number", post(call, "content-length", "x"), "partial_body: content-length differs"},
+	{"empty length", post(call, "content-length", ""), "partial_body: content-length differs"},
+	{"length of a GET", request("GET", "", "content-length", "0"), ""},
+	{"size", sized(int64(len(call))), ""},
+	{"larger size", sized(int64(len(call)) + 1), "partial_body: size differs"},
+	{"size 0", sized(0), "partial_body: size differs"},
+	{"no size", sized(-1), ""},
+	{"whole", post(call, "x-envoy-auth-partial-body", "false"), ""},
+	{"partial", post(call, "x-envoy-auth-partial-body", "true"), "partial_body: body is partial"},
+	{"partial or not", post(call, "x-envoy-auth-partial-body", "false", "x-envoy-auth-partial-body", "true"), "partial_body: body is partial"},
+	{"partial, what", post(call, "x-envoy-auth-partial-body", "FALSE"), "partial_body: body is partial"},
+	{"gzip", post(call, "content-encoding", "gzip"), "content_encoding: content-encoding is not identity"},
+	{"identity", post(call, "content-encoding", "Identity"), ""},
+	{"identity and gzip", post(call, "content-encoding", "identity", "content-encoding", "gzip"), "content_encoding: content-encoding is not identity"},
+	{"empty coding", post(call, "content-encoding", ""), "content_encoding: content-encoding is not identity"},
+	{"no body", post(""), "malformed: no body"},
+	{"empty body", post("", "content-length", "0", "x-envoy-auth-partial-body", "false"), "malformed: no body"},
+	{"not forwarded", post("", "content-length", "5"), "body_not_forwarded: body not forwarded: with_request_body is not set"},
+	{"not forwarded, GET", request("GET", "", "content-length", "5"), "body_not_forwarded: body not forwarded: with_request_body is not set"},
+	{"GET with a body", request("GET", "{}"), "malformed: body on GET or DELETE"},
+	{"DELETE with a body", request("DELETE", call), "malformed: body on GET or DELETE"},
+	{"session", post(call, "mcp-session-id", "a"), ""},
+	{"two sessions", request("GET", "", "mcp-session-id", "a", "mcp-session-id", "b"), "malformed: two values of Mcp-Session-Id"},
+}
+
 func TestParseFraming(t *testing.T) {
-	length := strconv.Itoa(len(call))
-	sized := func(size int64) mcp.HTTP {
-		h := post(call)
-		h.Size = size
-		return h
-	}
-	with := func(change func(*mcp.HTTP)) mcp.HTTP {
-		h := post(call)
-		change(&h)
-		return h
-	}
-	tests := []struct {
-		name string
-		h    mcp.HTTP
-		want string
-	}{
-		{"lower case", request("post", call), "http_method: HTTP method"},
-		{"PUT", request("PUT", call), "http_method: HTTP method"},
-		{"OPTIONS", request("OPTIONS", ""), "http_method: HTTP method"},
-		{"HEAD", request("HEAD", ""), "http_method: HTTP method"},
-		{"no method", request("", call), "http_method: HTTP method"},
-		{"two bodies", with(func(h *mcp.HTTP) { h.TwoBodies = true }), "malformed: two bodies"},
-		{"two encodings", with(func(h *mcp.HTTP) { h.TwoHeaders = true }), "malformed: two encodings of the headers"},
-		{"two lengths", post(call, "content-length", length, "content-length", length), "malformed: two lengths"},
-		{"two lengths in one", post(call, "content-length", length+","+length), "malformed: two lengths"},
-		{"length", post(call, "content-length", length), ""},
-		{"shorter", post(call, "content-length", "5"), "partial_body: content-length differs"},
-		{"signed", post(call, "content-length", "+"+length), "partial_body: content-length differs"},
-		{"no number", post(call, "content-length", "x"), "partial_body: content-length differs"},
-		{"empty length", post(call, "content-length", ""), "partial_body: content-length differs"},
-		{"length of a GET", request("GET", "", "content-length", "0"), ""},
-		{"size", sized(int64(len(call))), ""},
-		{"larger size", sized(int64(len(call)) + 1), "partial_body: size differs"},
-		{"size 0", sized(0), "partial_body: size differs"},
-		{"no size", sized(-1), ""},
-		{"whole", post(call, "x-envoy-auth-partial-body", "false"), ""},
-		{"partial", post(call, "x-envoy-auth-partial-body", "true"), "partial_body: partial body"},
-		{"partial or not", post(call, "x-envoy-auth-partial-body", "false", "x-envoy-auth-partial-body", "true"), "partial_body: partial body"},
-		{"partial, what", post(call, "x-envoy-auth-partial-body", "FALSE"), "partial_body: partial body"},
-		{"gzip", post(call, "content-encoding", "gzip"), "content_encoding: content-encoding"},
-		{"identity", post(call, "content-encoding", "Identity"), ""},
-		{"identity and gzip", post(call, "content-encoding", "identity", "content-encoding", "gzip"), "content_encoding: content-encoding"},
-		{"empty coding", post(call, "content-encoding", ""), "content_encoding: content-encoding"},
-		{"no body", post(""), "malformed: no body"},
-		{"empty body", post("", "content-length", "0", "x-envoy-auth-partial-body", "false"), "malformed: no body"},
-		{"not forwarded", post("", "content-length", "5"), "body_not_forwarded: body not forwarded"},
-		{"not forwarded, GET", request("GET", "", "content-length", "5"), "body_not_forwarded: body not forwarded"},
-		{"GET with a body", request("GET", "{}"), "malformed: body on GET or DELETE"},
-		{"DELETE with a body", request("DELETE", call), "malformed: body on GET or DELETE"},
-		{"session", post(call, "mcp-session-id", "a"), ""},
-		{"two sessions", request("GET", "", "mcp-session-id", "a", "mcp-session-id", "b"), "malformed: two values of Mcp-Session-Id"},
-	}
 	codes := map[string]int{"body_not_forwarded": 503}
-	for _, tt := range tests {
+	for _, tt := range framings {
 		_, fault := mcp.Parse(tt.h, mcp.Rules{})
 		if got := reason(fault); got != tt.want {
 			t.Errorf("Parse(%s) = %q, want %q", tt.name, got, tt.want)
@@ -86,9 +88,9 @@ func TestParseBodyLimit(t *testing.T) {
 		want        string
 	}{
 		{1000, 999, ""},
-		{1000, 1000, "body_limit: body limit"},
+		{1000, 1000, "body_limit: body reaches the limit"},
 		{0, 262143, ""},
-		{0, 262144, "body_limit: body limit"},
+		{0, 262144, "body_limit: body reaches the limit"},
 	}
 	for _, tt := range tests {
 		_, fault := mcp.Parse(post(padded(tt.size)), mcp.Rules{BodyBytes: tt.limit})
@@ -117,7 +119,7 @@ func TestParseMediaType(t *testing.T) {
 			t.Errorf("Parse(content-type: %s) = %q, want none", value, reason(fault))
 		}
 	}
-	const want = "media_type: media type"
+	const want = "media_type: media type is not application/json in UTF-8"
 	for _, value := range refused {
 		if _, fault := mcp.Parse(request("POST", call, "content-type", value), mcp.Rules{}); reason(fault) != want {
 			t.Errorf("Parse(content-type: %s) = %q, want %q", value, reason(fault), want)
@@ -150,14 +152,14 @@ func TestParseOrderOfFaults(t *testing.T) {
 		want string
 		mend func()
 	}{
-		{"http_method: HTTP method", func() { h.Method = "POST" }},
+		{"http_method: HTTP method is none of POST, GET, DELETE", func() { h.Method = "POST" }},
 		{"malformed: two bodies", func() { h.TwoBodies = false }},
-		{"partial_body: partial body", drop(0)},
+		{"partial_body: body is partial", drop(0)},
 		{"partial_body: content-length differs", drop(1)},
 		{"partial_body: size differs", func() { h.Size = -1 }},
-		{"body_limit: body limit", func() { rules.BodyBytes = 0 }},
-		{"content_encoding: content-encoding", drop(2)},
-		{"media_type: media type", func() { h.Header[3].Value = "application/json" }},
+		{"body_limit: body reaches the limit", func() { rules.BodyBytes = 0 }},
+		{"content_encoding: content-encoding is not identity", drop(2)},
+		{"media_type: media type is not application/json in UTF-8", func() { h.Header[3].Value = "application/json" }},
 		{"malformed: two values of Mcp-Session-Id", drop(4)},
 		{"malformed: duplicate member", body(`{"jsonrpc":"2","id":1,"method":"` + strings.Repeat("m", 1025) + `","params":{"Name":1}}`)},
 		{"malformed: look-alike members", body(`{"jsonrpc":"2","id":1,"method":"tools/call","params":{"name":"` + strings.Repeat("n", 1025) + `"}}`)},
