@@ -1,14 +1,12 @@
 package authz
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cedargate/cedargate/pkg/audit"
@@ -61,14 +59,8 @@ func (c *check) noteCall(call mcp.Call) {
 // link joins the span of the check to the trace that the client names in the
 // message (SEP-414): as a link, never as the parent, since anyone can write it.
 func (c *check) link(call mcp.Call) {
-	span := trace.SpanFromContext(c.ctx)
-	if call.Traceparent == "" || !span.IsRecording() {
-		return
-	}
-	carrier := propagation.MapCarrier{"traceparent": call.Traceparent, "tracestate": call.Tracestate}
-	remote := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))
-	if remote.IsValid() {
-		span.AddLink(trace.Link{SpanContext: remote})
+	if link, ok := audit.Link(call.Traceparent, call.Tracestate); ok {
+		trace.SpanFromContext(c.ctx).AddLink(link)
 	}
 }
 
