@@ -63,6 +63,7 @@ type Issuer struct {
 	now       func() time.Time
 	server    *http.Server
 	closed    chan struct{}
+	close     func()
 
 	mu      sync.Mutex // guards what follows
 	round   int
@@ -114,6 +115,7 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 		closed:    make(chan struct{}),
 		forged:    map[string]crypto.Signer{},
 	}
+	i.close = sync.OnceFunc(func() { close(i.closed) })
 	i.Rotate()
 	if err := i.listen(c); err != nil {
 		return nil, err
@@ -168,6 +170,6 @@ func (i *Issuer) Fetches() Fetches {
 
 // Close stops the Issuer. Requests that a fault keeps waiting end.
 func (i *Issuer) Close() error {
-	close(i.closed)
+	i.close()
 	return i.server.Close()
 }

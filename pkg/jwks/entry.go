@@ -14,6 +14,8 @@ import (
 // time for each signature.
 const minRSABits, maxRSABits = 2048, 8192
 
+const maxKID = 512 // bytes; a kid is kept, compared and logged
+
 // A keyType is what an algorithm needs of a key. The curve is "" for RSA.
 type keyType struct{ kty, crv string }
 
@@ -63,6 +65,9 @@ func readEntry(raw []byte) (entry, error) {
 		} else if member.Kind() != strictjson.Absent {
 			err = fmt.Errorf("%q is no string", name)
 		}
+	}
+	if len(e.kid) > maxKID {
+		e.kid, err = "", fmt.Errorf("kid of more than %d bytes", maxKID)
 	}
 	use, ops := v.Get("use"), v.Get("key_ops")
 	switch {

@@ -18,6 +18,7 @@ import (
 const (
 	fetchTime  = 5 * time.Second // of one request, body included
 	fetchBytes = 1 << 20         // of one body, decompressed
+	urlBytes   = 2048            // of a jwks_uri
 )
 
 // newClient returns a client that follows no redirect: where one leads was
@@ -44,6 +45,8 @@ func checkURL(raw string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("not a URL")
+	case len(raw) > urlBytes:
+		return nil, fmt.Errorf("longer than %d bytes", urlBytes)
 	case u.Host == "" || u.Hostname() == "":
 		return nil, errors.New("no host")
 	case u.User != nil || u.Fragment != "":

@@ -2,6 +2,8 @@ package jwks_test
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -105,4 +107,22 @@ func TestKeySetMoves(t *testing.T) {
 		t.Errorf("Key while the set is not where it was = %v, want %s", err, jwks.IssuerUnavailable)
 	}
 	wantKey(t, source, issuer, "ES256")
+}
+
+// Over https the certificate decides: a server that nobody vouches for has no
+// keys for us.
+func TestCertificate(t *testing.T) {
+	issuer := newIssuer(t, authztest.IssuerConfig{})
+	server := httptest.NewUnstartedServer(issuer)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	at := server.URL + strings.TrimPrefix(issuer.JWKSURI(), issuer.URL())
+
+	trusted := newSource(t, jwks.Config{Issuer: issuer.URL(), JWKSURI: at, Transport: server.Client().Transport})
+	wantKey(t, trusted, issuer, "ES256")
+	stranger := newSource(t, jwks.Config{Issuer: issuer.URL(), JWKSURI: at})
+	if _, err := stranger.Key(t.Context(), issuer.KeyID(""), "ES256"); reason(err) != jwks.IssuerUnavailable {
+		t.Errorf("Key from a server without a trusted certificate = %v, want %s", err, jwks.IssuerUnavailable)
+	}
 }

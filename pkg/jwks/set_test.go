@@ -210,6 +210,7 @@ func TestEntrySkipped(t *testing.T) {
 		"kty is a number":      `{"kid":"bad","kty":1}`,
 		"kid is a number":      entry(jwk(k.ec, members{"kid": 7})),
 		"kid is null":          entry(jwk(k.ec, members{"kid": nil})),
+		"kid of 513 bytes":     entry(jwk(k.ec, members{"kid": strings.Repeat("k", 513)})),
 		"alg is a list":        entry(jwk(k.ec, members{"kid": "bad", "alg": []string{"ES256"}})),
 		"use is a list":        entry(jwk(k.ec, members{"kid": "bad", "use": []string{"sig"}})),
 		"key_ops is a string":  entry(jwk(k.ec, members{"kid": "bad", "key_ops": "verify"})),

@@ -139,6 +139,7 @@ func TestNewRefuses(t *testing.T) {
 		{"query", jwks.Config{Issuer: "https://login.example.com/?tenant=a"}, "query"},
 		{"fragment", jwks.Config{Issuer: "https://login.example.com/#a"}, "fragment"},
 		{"jwks_uri over http", jwks.Config{Issuer: "https://a.example.com", JWKSURI: "http://a.example.com/keys"}, "jwks_uri"},
+		{"2 KiB of jwks_uri", jwks.Config{Issuer: "i", JWKSURI: "https://a.example.com/" + strings.Repeat("a", 2048)}, "longer"},
 		{"negative refresh", jwks.Config{Issuer: "https://a.example.com", Refresh: -1}, "negative"},
 	}
 	for _, test := range tests {

@@ -12,7 +12,7 @@ import (
 )
 
 // limits of header and payload; their size is bounded by that of the token.
-var limits = strictjson.Limits{Depth: 32, Number: 256}
+var limits = strictjson.Limits{Depth: 32, Elements: 10_000, Number: 256}
 
 // A reading is a token, read once. Its claims are not to be believed before the
 // signature is verified.
