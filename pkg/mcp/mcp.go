@@ -60,7 +60,8 @@ type Call struct {
 	Notification bool
 	// Questions has one entry for each thing that must be permitted; never
 	// empty after a Parse without Fault. The first one names the call. A GET
-	// with Last-Event-ID asks "stream/resume".
+	// with Last-Event-ID asks "stream/resume". With a Fault it holds what could
+	// be read; a URI that is refused has only Sent.
 	Questions []Question
 	// Arguments are those of tools/call: an Object; absent counts as {}.
 	Arguments strictjson.Value

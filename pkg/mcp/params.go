@@ -116,9 +116,12 @@ func (r *reading) resource(action string, v strictjson.Value, spell func(string,
 	}
 	uri, bad := spell(sent, r.rules)
 	if bad != nil {
-		return "", refusedURI(bad)
+		uri = URI{Sent: sent} // for the record of the refusal
 	}
 	r.ask(Question{Action: action, Target: OnResource, URI: uri})
+	if bad != nil {
+		return "", refusedURI(bad)
+	}
 	return sent, nil
 }
 
@@ -159,7 +162,7 @@ func (r *reading) listen(m message) *Fault {
 	}
 	named := false
 	for v := range tasks.Elements() {
-		if v.Text() == "" {
+		if v.Kind() != strictjson.String || len(v.Raw()) == len(`""`) {
 			return invalidParams("taskIds has an element that is no string or empty")
 		}
 		named = true

@@ -145,6 +145,7 @@ func TestParseRefusesLookAlikes(t *testing.T) {
 		{params(`{"name":"query","arguments":{"é":1,"É":2}}`), lookAlikes},
 		{message("completion/complete", `{"ref":{"type":"ref/prompt","name":"x","Uri":"x://y"}}`), lookAlikes},
 		{message("subscriptions/listen", `{"notifications":{"taskids":["t"]}}`), lookAlikes},
+		{params(`{"name":"query","a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"n":1,"o":1,"URI":"x"}`), lookAlikes},
 		{many("M39"), lookAlikes},
 		{many("M40"), ""},
 		{params(`{"name":"query","arguments":{"Name":"x","a":{"b":1,"B":2}}}`), ""}, // below the first level
@@ -178,6 +179,15 @@ func TestParseIDs(t *testing.T) {
 	}
 }
 
+// The record of a refused URI says which one came.
+func TestParseFaultBearsTheURI(t *testing.T) {
+	got, _ := mcp.Parse(post(message("resources/read", `{"uri":"x:.."}`)), mcp.Rules{})
+	want := []mcp.Question{{Action: "resources/read", Target: mcp.OnResource, URI: mcp.URI{Sent: "x:.."}}}
+	if diff := cmp.Diff(want, got.Questions); diff != "" {
+		t.Errorf("Parse(refused URI).Questions (-want +got):\n%s", diff)
+	}
+}
+
 // A refusal bears the id, method and name that could be read.
 func TestParseFaultBearsWhatIsKnown(t *testing.T) {
 	tests := []struct {
@@ -189,6 +199,7 @@ func TestParseFaultBearsWhatIsKnown(t *testing.T) {
 		{"version", post(call, "mcp-protocol-version", "x"), "1", "tools/call Tool query", "unsupported_version: unsupported protocol version"},
 		{"params", post(params(`{"name":"query","arguments":1}`)), "1", "tools/call Tool query", "invalid_params: arguments is no object"},
 		{"long name", post(params(`{"name":"` + strings.Repeat("n", 1025) + `"}`)), "1", "", "limit: name longer than 1 KiB"},
+		{"URI", post(message("resources/read", `{"uri":"x:.."}`)), "1", "resources/read Resource ", "invalid_params: dot segment"},
 		{"media type", request("POST", call, "content-type", "text/json"), "1", "tools/call Tool query", "media_type: media type is not application/json in UTF-8"},
 		{"session", post(call, "mcp-session-id", "a", "mcp-session-id", "a"), "1", "tools/call Tool query", "malformed: two values of Mcp-Session-Id"},
 		{"server only", post(message("roots/list", "")), "", "unknown", "malformed: method that only servers send"},

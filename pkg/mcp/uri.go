@@ -35,8 +35,8 @@ func CanonicalURI(sent string, rules Rules) (URI, error) {
 
 // CanonicalTemplate is CanonicalURI for a URI template (RFC 6570), as the ref
 // of completion/complete names one. Its expressions stay as they are; a text
-// without any is a plain URI. No canonical spelling of a plain URI contains
-// "{", and every one of a template with an expression does.
+// without any is a plain URI. No canonical spelling of a plain URI with a
+// scheme contains "{", and every one of a template with an expression does.
 func CanonicalTemplate(sent string, rules Rules) (URI, error) {
 	u, bad := canonicalTemplate(sent, rules)
 	if bad != nil {

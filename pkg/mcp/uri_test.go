@@ -250,7 +250,7 @@ func TestCanonicalTemplate(t *testing.T) {
 	for _, sent := range []string{
 		"x://h/{", "x://h/}", "x://h/{}", "x://h/{a", "x://h/{a}}", "x://h/{{a}}", "x://h/{a b}", `x://h/{a\}`, "x://h/{é}", "x://h/{%41}",
 		"{scheme}://h", "x://u@{h}/", "x://{u}@h/", "x://h/../{a}", "x://h/{a}/../b", "x://h/%2e%2e/{a}", "http://h:{port}/", "x://h/\x01{a}", "x://h/%{a}",
-		"x:{a}" + strings.Repeat("é", 1365), "x:{abcdefgh}" + strings.Repeat("é", 1364), "file:///{a}?b", "https://{h}#x",
+		"x:{a}" + strings.Repeat("é", 1365), "x:{abcdefgh}" + strings.Repeat("é", 1364), "x:{a}" + strings.Repeat("a", 8190), "file:///{a}?b", "https://{h}#x",
 	} {
 		if got, err := mcp.CanonicalTemplate(sent, mcp.Rules{}); err == nil {
 			t.Errorf("CanonicalTemplate(%q) = %q, want an error", sent, got.Canonical)

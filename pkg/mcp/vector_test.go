@@ -119,11 +119,11 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse bears the id %q", call.ID)
 		}
 		for _, q := range call.Questions {
-			named := q.Name != "" || q.URI.Canonical != ""
+			named := q.Name != "" || q.URI.Canonical != "" || fault != nil && q.URI.Sent != ""
 			if q.Action == "" || named != (q.Target != mcp.OnServer) {
 				t.Errorf("Parse asks %+v, want an action and a target", q)
 			}
-			if q.Target == mcp.OnResource {
+			if q.Target == mcp.OnResource && q.URI.Canonical != "" {
 				if bad := misplaced(q.URI); bad != "" {
 					t.Error(bad)
 				}

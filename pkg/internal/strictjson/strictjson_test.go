@@ -220,12 +220,12 @@ func TestErrorNamesRuleAndOffsetOnly(t *testing.T) {
 }
 
 func TestValue(t *testing.T) {
-	v, err := strictjson.Parse([]byte(` {"s":"a\u00e9\ud83d\ude00\n","n": 1.50 ,"t":true,"f":false,"z":null,`+
+	v, err := strictjson.Parse([]byte(` {"s":"\b\f\n\r\t\"\\\/a\u00e9\ud83d\ude00\n","n": 1.50 ,"t":true,"f":false,"z":null,`+
 		`"o":{"in\u006eer":"x"},"a":[1, "two" ,[3],{"k":[{"deep":1}]}]} `), strictjson.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := v.Get("s").Text(), "aé😀\n"; got != want {
+	if got, want := v.Get("s").Text(), "\b\f\n\r\t\"\\/aé😀\n"; got != want {
 		t.Errorf("Text() = %q, want %q", got, want)
 	}
 	if got, want := string(v.Get("n").Raw()), "1.50"; got != want {
