@@ -101,7 +101,7 @@ func (v *Verifier) check(r *reading, accept Accept) *Error {
 // §4, RFC 8725 §3.11. issuer is the one the token claims, nil if it is unknown.
 func (r *reading) checkType(issuer *Issuer) *Error {
 	if r.header.Get("crit").Kind() != strictjson.Absent {
-		return refuse(MalformedToken, "", "header has crit: no extension is understood")
+		return refuse(MalformedToken, "crit", "header has crit: no extension is understood")
 	}
 	typ, err := text(r.header, "typ")
 	if err != nil {
@@ -126,7 +126,7 @@ func (r *reading) checkType(issuer *Issuer) *Error {
 	case strictjson.Absent:
 		return nil
 	case strictjson.Object:
-		return refuse(BoundToken, "", "the token is bound to a key (RFC 7800 §3.1)")
+		return refuse(BoundToken, "cnf", "the token is bound to a key (RFC 7800 §3.1)")
 	}
 	return wrongKind("cnf")
 }
@@ -251,12 +251,14 @@ func (v *Verifier) checkActor(r *reading, accept Accept) *Error {
 	}
 	subject, err := required(act, "sub")
 	if err != nil {
+		err.Presented = "act." + err.Presented
 		return err
 	}
 	name := r.claims.Issuer
 	if act.Get("iss").Kind() != strictjson.Absent {
 		iss, err := text(act, "iss")
 		if err != nil {
+			err.Presented = "act." + err.Presented
 			return err
 		}
 		issuer := v.issuers[iss]
@@ -288,11 +290,11 @@ func required(of strictjson.Value, name string) (string, *Error) {
 }
 
 func missing(name string) *Error {
-	return refuse(MissingClaim, "", "%s is absent or empty", name)
+	return refuse(MissingClaim, name, "%s is absent or empty", name)
 }
 
 func wrongKind(name string) *Error {
-	return refuse(MalformedToken, "", "%s is of another JSON type than it must be", name)
+	return refuse(MalformedToken, name, "%s is of another JSON type than it must be", name)
 }
 
 // moment returns a member that is a NumericDate; the zero time if it is absent.

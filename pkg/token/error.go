@@ -40,7 +40,8 @@ type Error struct {
 	Fault  Fault
 	Reason string // of the closed list of contract §5: "expired", "bad_signature", …
 	// Presented is the value that did not fit, for the record only: the aud
-	// that came, the iss that came. At most 256 bytes.
+	// that came, the iss that came; or the name of the member that is absent,
+	// of the wrong JSON type, or not to be there. At most 256 bytes.
 	Presented string
 	// RetryAfter is set with Ours.
 	RetryAfter time.Duration

@@ -25,7 +25,7 @@ func checkRefusals(t *testing.T, tests []refusal) {
 			w := newWorld(t, nil)
 			got, err := w.verify(t, w.corp.Mint(test.claims, test.options...))
 			if err == nil || err.Fault != token.Invalid || err.Reason != test.reason || err.Presented != test.presented {
-				t.Errorf("Verify = %+v, %+v, want %s, presented %q", got, err, test.reason, test.presented)
+				t.Errorf("Verify = %q, %v, want %s, presented %q", got.Subject, err, test.reason, test.presented)
 			}
 			// Invariant 12: what can be refused without a key costs no fetch.
 			needsKey := test.reason == token.UnknownKey || test.reason == token.BadSignature
@@ -45,23 +45,23 @@ func TestRefusesTypes(t *testing.T) {
 		{"typ of an ID-JAG", nil, options{header("typ", "oauth-id-jag+jwt")}, token.TokenType, "oauth-id-jag+jwt"},
 		{"typ of a DPoP proof", nil, options{header("typ", "dpop+jwt")}, token.TokenType, "dpop+jwt"},
 		{"typ empty", nil, options{header("typ", "")}, token.TokenType, ""},
-		{"typ is a number", nil, options{header("typ", 1)}, token.MalformedToken, ""},
-		{"crit", nil, options{header("crit", []string{"exp"})}, token.MalformedToken, ""},
-		{"crit empty", nil, options{header("crit", nil)}, token.MalformedToken, ""},
+		{"typ is a number", nil, options{header("typ", 1)}, token.MalformedToken, "typ"},
+		{"crit", nil, options{header("crit", []string{"exp"})}, token.MalformedToken, "crit"},
+		{"crit empty", nil, options{header("crit", nil)}, token.MalformedToken, "crit"},
 		{"Cognito ID token", claims{"token_use": "id"}, options{plain}, token.TokenType, "id"},
 		{"token_use is no string", claims{"token_use": true}, options{plain}, token.TokenType, ""},
 		{"Keycloak ID token", claims{"typ": "ID"}, options{plain}, token.TokenType, "ID"},
 		{"Keycloak refresh token", claims{"typ": "Refresh"}, options{plain}, token.TokenType, "Refresh"},
 		{"Keycloak offline token", claims{"typ": "offline"}, options{plain}, token.TokenType, "offline"},
 		{"Keycloak logout token", claims{"typ": "Logout"}, options{plain}, token.TokenType, "Logout"},
-		{"payload typ is a list", claims{"typ": []string{"ID"}}, options{plain}, token.MalformedToken, ""},
+		{"payload typ is a list", claims{"typ": []string{"ID"}}, options{plain}, token.MalformedToken, "typ"},
 		{"at_hash", claims{"at_hash": "h"}, options{plain}, token.TokenType, "at_hash"},
 		{"c_hash null", claims{"c_hash": nil}, options{plain}, token.TokenType, "c_hash"},
 		{"nonce", claims{"nonce": "n"}, options{plain}, token.TokenType, "nonce"},
 		{"nonce without typ", claims{"nonce": "n"}, options{header("typ", authztest.Absent)}, token.TokenType, "nonce"},
-		{"bound to a key", claims{"cnf": claims{"jkt": "x"}}, nil, token.BoundToken, ""},
-		{"bound to nothing", claims{"cnf": claims{}}, nil, token.BoundToken, ""},
-		{"cnf null", claims{"cnf": nil}, nil, token.MalformedToken, ""},
+		{"bound to a key", claims{"cnf": claims{"jkt": "x"}}, nil, token.BoundToken, "cnf"},
+		{"bound to nothing", claims{"cnf": claims{}}, nil, token.BoundToken, "cnf"},
+		{"cnf null", claims{"cnf": nil}, nil, token.MalformedToken, "cnf"},
 	})
 }
 
@@ -74,15 +74,15 @@ func TestRefusesAlgorithms(t *testing.T) {
 		{"ES256K", nil, options{authztest.WithHeader("alg", "ES256K")}, token.Algorithm, "ES256K"},
 		{"alg in another case", nil, options{authztest.WithHeader("alg", "es256")}, token.Algorithm, "es256"},
 		{"no alg", nil, options{authztest.WithHeader("alg", authztest.Absent)}, token.Algorithm, ""},
-		{"alg is a list", nil, options{authztest.WithHeader("alg", []string{"ES256"})}, token.MalformedToken, ""},
+		{"alg is a list", nil, options{authztest.WithHeader("alg", []string{"ES256"})}, token.MalformedToken, "alg"},
 	})
 }
 
 func TestRefusesIssuers(t *testing.T) {
 	checkRefusals(t, []refusal{
-		{"no iss", claims{"iss": authztest.Absent}, nil, token.MissingClaim, ""},
-		{"iss empty", claims{"iss": ""}, nil, token.MissingClaim, ""},
-		{"iss is a list", claims{"iss": []string{"x"}}, nil, token.MalformedToken, ""},
+		{"no iss", claims{"iss": authztest.Absent}, nil, token.MissingClaim, "iss"},
+		{"iss empty", claims{"iss": ""}, nil, token.MissingClaim, "iss"},
+		{"iss is a list", claims{"iss": []string{"x"}}, nil, token.MalformedToken, "iss"},
 		{"unknown issuer", claims{"iss": "https://evil.example.com"}, nil, token.UnknownIssuer, "https://evil.example.com"},
 	})
 }
@@ -92,12 +92,12 @@ func TestRefusesTimes(t *testing.T) {
 		{"expired", claims{"exp": in(-30 * time.Second)}, nil, token.Expired, "2027-01-15T07:59:30Z"},
 		{"exp zero", claims{"exp": 0}, nil, token.Expired, "1970-01-01T00:00:00Z"},
 		{"exp far below zero", claims{"exp": -1e300}, nil, token.Expired, "1970-01-01T00:00:00Z"},
-		{"no exp", claims{"exp": authztest.Absent}, nil, token.MissingClaim, ""},
-		{"exp is a string", claims{"exp": "1800000300"}, nil, token.MalformedToken, ""},
-		{"exp null", claims{"exp": nil}, nil, token.MalformedToken, ""},
+		{"no exp", claims{"exp": authztest.Absent}, nil, token.MissingClaim, "exp"},
+		{"exp is a string", claims{"exp": "1800000300"}, nil, token.MalformedToken, "exp"},
+		{"exp null", claims{"exp": nil}, nil, token.MalformedToken, "exp"},
 		{"not yet valid", claims{"nbf": in(31 * time.Second)}, nil, token.NotYetValid, "2027-01-15T08:00:31Z"},
-		{"nbf is a string", claims{"nbf": "0"}, nil, token.MalformedToken, ""},
-		{"iat is a string", claims{"iat": "0"}, nil, token.MalformedToken, ""},
+		{"nbf is a string", claims{"nbf": "0"}, nil, token.MalformedToken, "nbf"},
+		{"iat is a string", claims{"iat": "0"}, nil, token.MalformedToken, "iat"},
 	})
 }
 
@@ -108,32 +108,32 @@ func TestRefusesAudiences(t *testing.T) {
 		{"a prefix of the audience", claims{"aud": "https://mcp.example.com"}, nil, token.AudienceMismatch, "https://mcp.example.com"},
 		{"more than the audience", claims{"aud": resource + "/x"}, nil, token.AudienceMismatch, resource + "/x"},
 		{"the audience in another case", claims{"aud": strings.ToUpper(resource)}, nil, token.AudienceMismatch, strings.ToUpper(resource)},
-		{"no aud", claims{"aud": authztest.Absent}, nil, token.MissingClaim, ""},
-		{"aud empty", claims{"aud": ""}, nil, token.MissingClaim, ""},
-		{"aud of nothing", claims{"aud": []string{}}, nil, token.MissingClaim, ""},
-		{"aud is a number", claims{"aud": 1}, nil, token.MalformedToken, ""},
-		{"aud with a number", claims{"aud": []any{resource, 1}}, nil, token.MalformedToken, ""},
-		{"aud is an object", claims{"aud": claims{resource: true}}, nil, token.MalformedToken, ""},
+		{"no aud", claims{"aud": authztest.Absent}, nil, token.MissingClaim, "aud"},
+		{"aud empty", claims{"aud": ""}, nil, token.MissingClaim, "aud"},
+		{"aud of nothing", claims{"aud": []string{}}, nil, token.MissingClaim, "aud"},
+		{"aud is a number", claims{"aud": 1}, nil, token.MalformedToken, "aud"},
+		{"aud with a number", claims{"aud": []any{resource, 1}}, nil, token.MalformedToken, "aud"},
+		{"aud is an object", claims{"aud": claims{resource: true}}, nil, token.MalformedToken, "aud"},
 	})
 }
 
 func TestRefusesSubjects(t *testing.T) {
 	checkRefusals(t, []refusal{
-		{"no sub", claims{"sub": authztest.Absent}, nil, token.MissingClaim, ""},
-		{"sub empty", claims{"sub": ""}, nil, token.MissingClaim, ""},
-		{"sub is a number", claims{"sub": 7}, nil, token.MalformedToken, ""},
-		{"act is a string", claims{"act": "bot"}, nil, token.MalformedToken, ""},
-		{"act null", claims{"act": nil}, nil, token.MalformedToken, ""},
-		{"act without sub", claims{"act": claims{}}, nil, token.MissingClaim, ""},
-		{"act.sub is a number", claims{"act": claims{"sub": 1}}, nil, token.MalformedToken, ""},
+		{"no sub", claims{"sub": authztest.Absent}, nil, token.MissingClaim, "sub"},
+		{"sub empty", claims{"sub": ""}, nil, token.MissingClaim, "sub"},
+		{"sub is a number", claims{"sub": 7}, nil, token.MalformedToken, "sub"},
+		{"act is a string", claims{"act": "bot"}, nil, token.MalformedToken, "act"},
+		{"act null", claims{"act": nil}, nil, token.MalformedToken, "act"},
+		{"act without sub", claims{"act": claims{}}, nil, token.MissingClaim, "act.sub"},
+		{"act.sub is a number", claims{"act": claims{"sub": 1}}, nil, token.MalformedToken, "act.sub"},
 		{"act of nobody's issuer", claims{"act": claims{"sub": "bot", "iss": "https://evil.example.com"}}, nil, token.UnknownIssuer, "https://evil.example.com"},
-		{"act.iss is a number", claims{"act": claims{"sub": "bot", "iss": 1}}, nil, token.MalformedToken, ""},
+		{"act.iss is a number", claims{"act": claims{"sub": "bot", "iss": 1}}, nil, token.MalformedToken, "act.iss"},
 	})
 }
 
 func TestRefusesKeys(t *testing.T) {
 	checkRefusals(t, []refusal{
-		{"kid is a number", nil, options{authztest.WithHeader("kid", 1)}, token.MalformedToken, ""},
+		{"kid is a number", nil, options{authztest.WithHeader("kid", 1)}, token.MalformedToken, "kid"},
 		{"unknown kid", nil, options{authztest.WithKeyID("nobody")}, token.UnknownKey, "nobody"},
 		{"kid of another algorithm", nil, options{authztest.WithKeyID("eddsa-1")}, token.UnknownKey, "eddsa-1"},
 		{"forged under the right kid", nil, options{authztest.Forged()}, token.BadSignature, "es256-1"},
@@ -158,7 +158,7 @@ func TestRefusesWhatCanBeReadTwice(t *testing.T) {
 		{"invalid UTF-8", nil, options{payload("{\"x\":\"\xff\"," + good + "}")}, token.MalformedToken, ""},
 		{"BOM", nil, options{payload("\ufeff{" + good + "}")}, token.MalformedToken, ""},
 		{"deeper than the limit", nil, options{payload(`{"x":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `,` + good + `}`)}, token.MalformedToken, ""},
-		{"Iss is not iss", claims{"iss": authztest.Absent, "Iss": "x"}, nil, token.MissingClaim, ""},
+		{"Iss is not iss", claims{"iss": authztest.Absent, "Iss": "x"}, nil, token.MissingClaim, "iss"},
 		{"header no JSON", nil, options{authztest.WithRawHeader("x")}, token.MalformedToken, ""},
 		{"header with two algs", nil, options{authztest.WithRawHeader(`{"alg":"none","alg":"ES256"}`)}, token.MalformedToken, ""},
 	})
