@@ -92,7 +92,8 @@ type Problem struct {
 	Advice bool
 }
 
-// String gives position, path and message on one line, without the hint.
+// String gives position, path and message on one line, without the hint, and
+// says when it is advice.
 func (p Problem) String() string {
 	text := p.Message
 	if p.Path != "" {
