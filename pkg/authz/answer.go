@@ -83,9 +83,12 @@ func refuseMethod() answer {
 	return answer{
 		status: http.StatusMethodNotAllowed, layer: protocol, event: "protocol_error", reason: "http_method",
 		message: "HTTP method not allowed", code: invalidRequest,
-		extra: []mcp.Field{{Name: "allow", Value: "GET, POST, DELETE"}},
+		extra: allowedMethods,
 	}
 }
+
+// allowedMethods is the header of RFC 9110 §15.5.6. It is not changed.
+var allowedMethods = []mcp.Field{{Name: "allow", Value: "GET, POST, DELETE"}}
 
 // unauthenticated answers with the challenge that fits: 401 only where another
 // token would help.
@@ -122,13 +125,13 @@ func faulty(f *mcp.Fault) answer {
 	}
 	switch f.Reason {
 	case "http_method":
-		a = refuseMethod()
+		a.status, a.extra = http.StatusMethodNotAllowed, allowedMethods
 	case "body_limit", "partial_body":
 		a.status, a.code = http.StatusRequestEntityTooLarge, invalidRequest
 	case "media_type", "content_encoding":
 		a.status, a.code = http.StatusUnsupportedMediaType, invalidRequest
 	case "body_not_forwarded":
-		a = failure(f.Reason)
+		a.status, a.layer, a.event, a.extra = http.StatusServiceUnavailable, internal, "failure", retryAfter(time.Second)
 	}
 	return a
 }
@@ -191,7 +194,6 @@ var failures = map[string]string{
 	"deadline":           "not decided in time",
 	"internal":           "not decided",
 	"audit_unavailable":  "the decision cannot be recorded",
-	"body_not_forwarded": "the proxy does not forward the request body: set with_request_body on the ext_authz filter",
 }
 
 func retryAfter(d time.Duration) []mcp.Field {

@@ -114,7 +114,7 @@ func (c *check) noteAnswer(a answer) {
 		r.Event = "tool_call"
 	case a.event == "":
 		r.Event = "request"
-	case a.event == "protocol_error":
+	case a.event == "protocol_error" || a.event == "failure":
 		r.Detail = a.message
 	}
 	r.Duration = time.Since(c.start)

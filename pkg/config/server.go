@@ -268,7 +268,8 @@ func (s Server) policyServer() policy.Server {
 		Tools:            tools,
 		RefuseUndeclared: s.RefuseUndeclared,
 		CanonicalURI: func(uri string) (string, error) {
-			u, err := mcp.CanonicalURI(uri, s.Rules)
+			// A policy may name a template, as completion/complete does.
+			u, err := mcp.CanonicalTemplate(uri, s.Rules)
 			return u.Canonical, err
 		},
 	}
