@@ -27,8 +27,8 @@ test: lint ## everything that CI runs: lint, race detector, all tests
 	go test -race -vet=off $(RACE)
 	go test -vet=off ./...
 
-test-more: test ## test, and the race detector over every package
-	go test -race -vet=off ./...
+test-more: test ## test, the race detector everywhere, every Envoy version
+	CEDARGATE_TEST_MORE=1 go test -race -vet=off ./...
 
 lint: ## format, vet, staticcheck, buf, drift of generated code, go.mod
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted" >&2; exit 1; }
