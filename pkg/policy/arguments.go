@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"slices"
-
 	"github.com/cedar-policy/cedar-go"
 
 	"github.com/cedargate/cedargate/pkg/internal/strictjson"
@@ -56,7 +54,7 @@ func (a *admission) admitRead(r *read) (reason string) {
 	name := r.path[len(r.path)-1]
 	arg := parent.member(name)
 	if arg == nil {
-		value, clash := a.pick(parent, r.path)
+		value, clash := pick(parent, name)
 		if clash {
 			return "argument_case"
 		}
@@ -100,19 +98,15 @@ func (a *argument) member(name string) *argument {
 	return nil
 }
 
-// pick finds the member of parent that path names. clash means that there is
-// another that the server may take for it, and that its schema does not know.
-func (a *admission) pick(parent *argument, path []string) (value strictjson.Value, clash bool) {
-	name := path[len(path)-1]
-	var declared []string
-	if s := a.shape(path[:len(path)-1]); s != nil {
-		declared = s.declared
-	}
+// pick finds the member of parent with that name. clash means that there is
+// another that the server may take for it. The tool's schema does not declare
+// the other one: a policy that reads one of two such names is not loaded.
+func pick(parent *argument, name string) (value strictjson.Value, clash bool) {
 	for _, m := range parent.value.Members() {
 		switch {
 		case m.Name == name:
 			value = m.Value
-		case alike(m.Name, name) && !slices.Contains(declared, m.Name):
+		case alike(m.Name, name):
 			return strictjson.Value{}, true
 		}
 	}

@@ -131,6 +131,10 @@ func TestUnpinnedArguments(t *testing.T) {
 		{"void", `{"amount": "1"}`, "argument_type"},
 		{"void", `{"Amount": 1}`, "argument_case"},
 	}
+	optional := load(t, onPayments("permit", `!(context.args has currency)`))
+	if got := optional.Decide(ask("alice").calls("payments", "refund", `{}`)); !got.Allowed {
+		t.Errorf("without a required argument: Decide() = %+v, want permitted", got)
+	}
 	for _, test := range tests {
 		if got := set.Decide(ask("alice").calls("payments", test.tool, test.arguments)); got.Reason != test.want {
 			t.Errorf("%s %s: Decide() = %+v, want %s", test.tool, test.arguments, got, test.want)
@@ -190,7 +194,9 @@ func TestOnlyMatchingPoliciesRead(t *testing.T) {
 		`permit (principal, action, resource);`,
 		onRefund("forbid", `context.args.amount > 500`),
 		`forbid (principal in MCP::Group::"corp/interns", action == MCP::Action::"tools/call", resource in MCP::Server::"payments")
-		 when { context.args has amount && context.args.amount > 5 };`)
+		 when { context.args has amount && context.args.amount > 5 };`,
+		`forbid (principal is MCP::Agent, action == MCP::Action::"tools/call", resource in MCP::Server::"payments")
+		 when { context.args has card_no && context.args.card_no == "1" };`)
 	tests := []struct {
 		request policy.Request
 		want    string
@@ -199,6 +205,8 @@ func TestOnlyMatchingPoliciesRead(t *testing.T) {
 		{ask("alice").calls("payments", "charge", `{"amount": "a lot"}`), "permitted"},
 		{ask("ian", "interns").calls("payments", "charge", `{"amount": "a lot"}`), "argument_type"},
 		{ask("alice").calls("payments", "refund", `{"amount": "a lot"}`), "argument_type"},
+		{ask("alice").calls("payments", "charge", `{"card_no": 1}`), "permitted"},
+		{askAgent("corp", "robot").calls("payments", "charge", `{"card_no": 1}`), "argument_type"},
 	}
 	for _, test := range tests {
 		if got := set.Decide(test.request); got.Reason != test.want {
@@ -229,6 +237,29 @@ func TestUndeclaredArguments(t *testing.T) {
 	}
 }
 
+// Two paths are two, however their names are cut.
+func TestPathsAreKeptApart(t *testing.T) {
+	c := world(file("ab.cedar", onRefund("permit", `context.args.ab == "x" && context.args.a.b == 1 && context.args.a.c == "y"`)))
+	c.Servers[1].Tools = []policy.Tool{{Name: "refund", InputSchema: []byte(`{"properties": {"ab": {"type": "string"},
+		"a": {"type": "object", "properties": {"b": {"type": "integer"}, "c": {"type": "string"}}, "required": ["b", "c"]}}, "required": ["a", "ab"]}`)}}
+	set := mustLoad(t, c)
+	if got := set.Decide(ask("alice").calls("payments", "refund", `{"ab": "x", "a": {"b": 1, "c": "y"}}`)); !got.Allowed {
+		t.Errorf("Decide() = %+v, want permitted", got)
+	}
+}
+
+// A schema that contains itself has no end: only its first step has a type.
+func TestRecursiveSchemas(t *testing.T) {
+	c := world(file("node.cedar", onRefund("permit", `context.args has child.name && context.args.child.name == "x"`)))
+	c.Servers[1].Tools = []policy.Tool{{Name: "refund", InputSchema: []byte(`{"properties": {"child": {"$ref": "#/$defs/node"}},
+		"$defs": {"node": {"type": "object", "properties": {"name": {"type": "string"}, "child": {"$ref": "#/$defs/node"}}}}}`)}}
+	mustLoad(t, c)
+	c.Files = []policy.File{file("node.cedar", onRefund("permit", `context.args has child.child.name`))}
+	if set, problems := policy.Load(c); set != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, "child.child.name") {
+		t.Errorf("Load() = %v, %s want a problem with child.child.name", set != nil, show(problems))
+	}
+}
+
 // What server frameworks write for one and the same argument.
 func TestInputSchemas(t *testing.T) {
 	deep := `{"$ref": "#/$defs/a0"}, "$defs": {`
@@ -256,6 +287,8 @@ func TestInputSchemas(t *testing.T) {
 		{`{"type": "object"}`, any},
 		{`{"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "string"}}`, any},
 		{`{"type": "array", "items": {"type": ["string", "null"]}}`, any},
+		{`{"type": "array", "items": {"enum": ["a"]}}`, "Set<String>"},
+		{`{"type": "array", "items": {"type": "object"}}`, any},
 		{`{"type": ["string", "integer"]}`, any},
 		{`{"type": ["string", "integer", "null"]}`, "any?"},
 		{`{"anyOf": [{"type": "string"}, {"type": "integer"}]}`, any},
@@ -291,6 +324,9 @@ func argumentType(t *testing.T, schema string) string {
 	name := "String"
 	set, problems, _ := with(`context.args.x == "a"`)
 	if set == nil {
+		if set, _, _ = with(`context.args.x.contains("a")`); set != nil {
+			return "Set<String>"
+		}
 		if set, _, _ = with(`true`); set == nil {
 			t.Fatalf("%s: %s", schema, show(problems))
 		}

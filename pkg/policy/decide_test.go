@@ -150,6 +150,7 @@ func TestValidate(t *testing.T) {
 		"a parent that is not there":   func(q *question) { delete(q.request.Entities, uid("Issuer", "corp")) },
 		"an entity filed wrongly":      func(q *question) { q.request.Entities[uid("Env", "x")] = q.request.Entities[q.request.Resource] },
 		"an entity without attributes": func(q *question) { q.entity(q.request.Principal, nil) },
+		"a second anonymous caller":    func(q *question) { q.entity(uid("Anonymous", "somebody"), nil) },
 		"a parent of a wrong type":     func(q *question) { q.entity(uid("Env", "e"), nil, uid("Issuer", "corp")) },
 	}
 	for name, breakIt := range tests {
@@ -186,7 +187,8 @@ func TestTemplatePrefix(t *testing.T) {
 		`permit (principal, action, resource);`,
 		`@id("a") @deny_message("closed") forbid (principal in MCP::Group::"corp/guests", action, resource in MCP::ResourceDir::"files/file:///srv/private/");`,
 		`@id("b") forbid (principal, action == MCP::Action::"resources/read", resource == MCP::Resource::"files/file:///srv/public/x");`,
-		`@id("c") forbid (principal, action, resource) when { resource in MCP::ResourceDir::"files/file:///etc/" };`)
+		`@id("c") forbid (principal, action, resource) when { resource in MCP::ResourceDir::"files/file:///etc/" };`,
+		`@id("d") forbid (principal in MCP::Group::"corp/banned", action, resource) unless { resource == MCP::Resource::"files/file:///opt/x" };`)
 	tests := []struct {
 		group, prefix string
 		want          policy.Decision
@@ -197,6 +199,7 @@ func TestTemplatePrefix(t *testing.T) {
 		{"staff", "files/file:///srv/", policy.Decision{Allowed: true, Reason: "permitted", Policies: []string{"test.cedar:1"}}},
 		{"staff", "files/file:///", policy.Decision{Reason: "denied_by_policy", Policies: []string{"c"}}},
 		{"guests", "files/file:///", policy.Decision{Reason: "denied_by_policy", Policies: []string{"a", "c"}, Message: "closed"}},
+		{"banned", "files/file:///opt/", policy.Decision{Reason: "denied_by_policy", Policies: []string{"d"}}},
 		{"guests", "", policy.Decision{Allowed: true, Reason: "permitted", Policies: []string{"test.cedar:1"}}},
 	}
 	for _, test := range tests {
@@ -221,6 +224,12 @@ func TestDecideChangesNothing(t *testing.T) {
 	r.Arguments = ask("alice").calls("payments", "refund", `{"amount": 2}`).Arguments
 	if got := set.Decide(r); got.Allowed {
 		t.Errorf("Decide() = %+v, want args of the context not to count", got)
+	}
+	list := load(t, `permit (principal, action == MCP::Action::"tools/list", resource) when { context has args };`)
+	r = ask("alice").does("tools/list", "github")
+	r.Context["args"] = cedar.NewRecord(nil)
+	if got := list.Decide(r); got.Allowed {
+		t.Errorf("Decide() = %+v, want no args in the context of tools/list", got)
 	}
 }
 

@@ -50,19 +50,14 @@ type shape struct {
 // references can make the whole of it exponentially large.
 type document struct{ root strictjson.Value }
 
-// Bounds of an input_schema, and of the work for one path in it.
-var schemaLimits = strictjson.Limits{Depth: 64, Elements: 100_000}
-
-const (
-	maxSchema = 1 << 20
-	maxSteps  = 1000
-)
+// maxSchema bounds one input_schema, in bytes.
+const maxSchema = 1 << 20
 
 func parseDocument(text []byte) (*document, error) {
 	if len(text) > maxSchema {
 		return nil, fmt.Errorf("longer than %d bytes", maxSchema)
 	}
-	root, err := strictjson.Parse(text, schemaLimits)
+	root, err := strictjson.Parse(text, strictjson.Limits{Depth: 64, Elements: 100_000})
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +69,7 @@ func parseDocument(text []byte) (*document, error) {
 
 // shape returns what the schema declares at path; nil if it does not.
 func (d *document) shape(path []string) *shape {
-	in := inspection{root: d.root, steps: maxSteps}
+	in := inspection{root: d.root}
 	at := in.typeOf(d.root)
 	if at.kind != kindRecord { // arguments are an object, whatever the schema says
 		at = in.object(d.root)
@@ -100,9 +95,10 @@ func (d *document) shape(path []string) *shape {
 
 // An inspection follows one path through a schema.
 type inspection struct {
-	root  strictjson.Value
-	refs  []string // followed so far: one that comes again is a cycle
-	steps int      // left
+	root strictjson.Value
+	// refs are those followed so far. One that comes again is a cycle, or a
+	// branch of a union; following each but once keeps the work linear.
+	refs []string
 }
 
 // A typed is one schema, read.
@@ -115,7 +111,7 @@ type typed struct {
 // typeOf reads a schema. A keyword beside the one that gives the type can only
 // narrow it, so it is not looked at.
 func (in *inspection) typeOf(schema strictjson.Value) typed {
-	if in.steps--; in.steps < 0 || schema.Kind() != strictjson.Object {
+	if schema.Kind() != strictjson.Object {
 		return typed{}
 	}
 	if ref := schema.Get("$ref"); ref.Kind() != strictjson.Absent {
@@ -160,7 +156,7 @@ func (in *inspection) named(t, schema strictjson.Value) typed {
 	names := slices.Collect(t.Elements())
 	others := slices.DeleteFunc(slices.Clone(names), func(v strictjson.Value) bool { return v.Text() == "null" })
 	result := typed{}
-	if len(others) == 1 && len(names) <= 2 {
+	if len(others) == 1 {
 		result = in.single(others[0].Text(), schema)
 	}
 	result.nullable = result.nullable || len(others) < len(names)
@@ -229,7 +225,7 @@ func (in *inspection) union(branches []strictjson.Value) typed {
 		nullable = nullable || t.nullable
 	}
 	result := typed{}
-	if null && len(types) == 1 && len(branches) == 2 {
+	if null && len(types) == 1 {
 		result = types[0]
 	}
 	result.nullable = null || nullable

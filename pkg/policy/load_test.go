@@ -44,8 +44,9 @@ func TestLoadRefusesHostileFiles(t *testing.T) {
 		{"a million brackets", condition(strings.Repeat("(", 1<<19) + "true" + strings.Repeat(")", 1<<19-100)), "nested deeper"},
 		{"501 brackets", condition(strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500)), "nested deeper"},
 		{"brackets behind a string", condition(`"(\"//" == "" && ` + strings.Repeat("[", 500) + strings.Repeat("]", 500)), "nested deeper"},
-		{"brackets behind a comment", condition("/* \" */ // \"\n" + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500)), "nested deeper"},
+		{"brackets behind a comment", condition("/* \" */" + strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500)), "nested deeper"},
 		{"prefixes", condition(strings.Repeat("!", 501) + "true"), "nested deeper"},
+		{"minus", condition(strings.Repeat("-", 501) + "1 == 1"), "nested deeper"},
 		{"a long sum", condition("1" + strings.Repeat("+1", 2001) + " == 1"), "operators"},
 		{"a long choice", condition(strings.Repeat("if true then true else ", 2001) + "true"), "operators"},
 		{"a long path", condition("context has " + strings.Repeat("a.", 65) + "a"), "chain"},
@@ -71,6 +72,9 @@ func TestLoadTakesWhatIsJustSmallEnough(t *testing.T) {
 		"permit (principal, action, resource) when { "+strings.Repeat("!", 490)+"true };",
 		"permit (principal, action, resource) when { 1"+strings.Repeat("+1", 1_900)+" == 1 };",
 		"// (((("+strings.Repeat("(", 600),
+		// What is not for tools/call may use the context as it likes.
+		"permit (principal, action, resource is MCP::Server) when { context == context };",
+		`permit (principal, action, resource is MCP::Resource in MCP::Server::"files") when { context == context };`,
 	)
 }
 

@@ -111,6 +111,9 @@ func (s *Set) Validate(r Request) error {
 		return err
 	}
 	for uid, entity := range r.Entities {
+		if uid.Type == typeAnonymous && uid.ID != "anonymous" { // cedar-go does not check enumerated ids
+			return fmt.Errorf("entity %s: there is one anonymous caller", uid)
+		}
 		if uid != entity.UID {
 			return fmt.Errorf("entity %s is filed under %s", entity.UID, uid)
 		}

@@ -55,18 +55,20 @@ func joined(p *ast.Policy) *ast.Policy {
 	if len(p.Conditions) == 0 {
 		return p
 	}
-	var all ast.Node
+	var all ast.IsNode
 	for i, c := range p.Conditions {
-		next := ast.NewNode(c.Body)
+		next := c.Body
 		if c.Condition == ast.ConditionUnless {
-			next = ast.Not(next)
+			next = ast.Not(ast.NewNode(next)).AsIsNode()
 		}
-		if all = next; i > 0 {
-			all = ast.NewNode(ast.NodeTypeAnd{BinaryNode: ast.BinaryNode{Left: all.AsIsNode(), Right: next.AsIsNode()}})
+		if i == 0 {
+			all = next
+			continue
 		}
+		all = ast.NodeTypeAnd{BinaryNode: ast.BinaryNode{Left: all, Right: next}}
 	}
 	whole := *p
-	whole.Conditions = []ast.ConditionType{{Condition: ast.ConditionWhen, Body: all.AsIsNode()}}
+	whole.Conditions = []ast.ConditionType{{Condition: ast.ConditionWhen, Body: all}}
 	return &whole
 }
 
