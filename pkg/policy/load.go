@@ -96,6 +96,12 @@ func (l *loader) parse(f File) {
 		return
 	}
 	text := string(f.Text)
+	if strings.HasPrefix(text, "\ufeff") {
+		l.problems = append(l.problems, Problem{
+			File: f.Name, Line: 1, Column: 1, Message: "the file begins with a byte order mark", Hint: "save it as UTF-8 without one",
+		})
+		return
+	}
 	if at, message, ok := checkCaps(text); !ok {
 		l.problems = append(l.problems, Problem{File: f.Name, Line: at.line, Column: at.column, Message: message})
 		return

@@ -10,9 +10,9 @@ import (
 type usage struct {
 	paths    []argPath // sorted, closed under prefixes
 	sourceIP bool
-	// whole lists records that stand where a value is needed: what is read of
-	// them cannot be known.
-	whole []string
+	// alone lists what stands for itself in an expression: context (""),
+	// and members of it. What is read of a record that does cannot be known.
+	alone []string
 }
 
 // An argPath is a path below context.args.
@@ -46,7 +46,7 @@ func (u *usage) walk(n ast.IsNode) {
 		}
 	case ast.NodeTypeVariable:
 		if v.Name == "context" {
-			u.whole = append(u.whole, "context")
+			u.alone = append(u.alone, "")
 			u.sourceIP = true
 		}
 		return
@@ -75,14 +75,14 @@ func contextPath(n ast.IsNode) ([]string, bool) {
 }
 
 func (u *usage) read(path []string, value bool) {
-	switch {
-	case path[0] == "sourceIp":
+	if path[0] == "sourceIp" {
 		u.sourceIP = true
-	case path[0] != "args":
-	case len(path) > 1:
+	}
+	switch {
+	case len(path) == 1 && value:
+		u.alone = append(u.alone, path[0])
+	case len(path) > 1 && path[0] == "args":
 		u.paths = append(u.paths, argPath{path[1:], value})
-	case value:
-		u.whole = append(u.whole, "context.args")
 	}
 }
 
@@ -103,6 +103,4 @@ func (u *usage) close() {
 		unique = append(unique, p)
 	}
 	u.paths = unique
-	slices.Sort(u.whole)
-	u.whole = slices.Compact(u.whole)
 }

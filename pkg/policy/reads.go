@@ -4,14 +4,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 )
 
 // resolveReads gives every path of arguments that r reads its type, from the
 // input_schema of the tools that r can match.
 func (l *loader) resolveReads(r *rule) {
-	for _, whole := range r.usage.whole {
-		l.problem(r, whole+" stands alone: what is read of it could not be checked",
-			fmt.Sprintf("write %s.x, or %s has x", whole, whole))
+	for _, name := range r.usage.alone {
+		if whole := l.recordName(name); whole != "" {
+			l.problem(r, whole+" stands alone: what is read of it could not be checked",
+				fmt.Sprintf("write %s.x, or %s has x", whole, whole))
+		}
 	}
 	s := survey{tools: l.catalogue.inScope(r.scope), pinned: r.scope.pinned() != nil}
 	var unknown []string // a path that has no type
@@ -27,6 +32,19 @@ func (l *loader) resolveReads(r *rule) {
 		}
 		r.reads = append(r.reads, found)
 	}
+}
+
+// recordName returns how policies write a member of the context of tools/call,
+// or the context itself, if that is a record; "" if it is none.
+func (l *loader) recordName(member string) string {
+	if member == "" {
+		return "context"
+	}
+	context := l.schema.Actions[actionUID(toolsCall)].AppliesTo.Context
+	if _, ok := context[cedar.String(member)].Type.(resolved.RecordType); ok {
+		return "context." + member
+	}
+	return ""
 }
 
 // A survey asks the tools that a policy can match what they declare.

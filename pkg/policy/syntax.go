@@ -49,6 +49,9 @@ func syntaxMessage(message, wrong string) string {
 		}
 		return fmt.Sprintf("found %q, want %q", m[1], m[2])
 	}
+	if strings.HasPrefix(message, "unexpected effect: ") {
+		return fmt.Sprintf("found %q, want permit or forbid", wrong)
+	}
 	if message == "invalid primary" {
 		return fmt.Sprintf("found %q, want an expression", wrong)
 	}
