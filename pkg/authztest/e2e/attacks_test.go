@@ -33,12 +33,12 @@ type field struct {
 	tokens    map[string]string
 }
 
-func newField(t *testing.T) field {
+func newField(t *testing.T, more string) field {
 	t.Helper()
 	issuer := newIssuer(t, authztest.IssuerConfig{})
 	stranger := newIssuer(t, authztest.IssuerConfig{})
 	return field{
-		cedargate: newCedargate(t, stack.CedargateConfig{Config: config(issuer, ""), Files: policies(attackPolicies)}),
+		cedargate: newCedargate(t, stack.CedargateConfig{Config: config(issuer, more), Files: policies(attackPolicies)}),
 		server:    newRecorder(t),
 		tokens: map[string]string{
 			"token":    issuer.Mint(nil),
@@ -62,7 +62,7 @@ func (f field) routes() []stack.Route {
 // exactly what was authorized.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
-	f := newField(t)
+	f := newField(t, "")
 	envoy := newEnvoy(t, stack.EnvoyConfig{Authz: f.cedargate.Addr(), Upstream: f.server.Addr(), Routes: f.routes()})
 	attacks := loadAttacks(t)
 	for _, a := range attacks {
@@ -154,7 +154,7 @@ func (f field) checkAuthorized(t *testing.T, r stack.Request) {
 // none where Envoy refused before it asked.
 func (f field) checkRecords(t *testing.T, envoy *stack.Envoy, attacks []attack) {
 	t.Helper()
-	f.settle(t, envoy)
+	f.settle(t, envoy, "the last one")
 	for _, a := range attacks {
 		own := byAgent(f.cedargate.Records(), a.name)
 		switch {
@@ -167,9 +167,8 @@ func (f field) checkRecords(t *testing.T, envoy *stack.Envoy, attacks []attack) 
 }
 
 // settle waits until every record so far has been read.
-func (f field) settle(t *testing.T, envoy *stack.Envoy) {
+func (f field) settle(t *testing.T, envoy *stack.Envoy, last string) {
 	t.Helper()
-	const last = "the last one"
 	post(t, envoy.URL("/mcp"), "", last, "{}")
 	if _, err := f.cedargate.WaitRecord(soon(t), func(r map[string]any) bool { return r["user_agent"] == last }); err != nil {
 		t.Fatal(err)
@@ -182,7 +181,7 @@ func (f field) settle(t *testing.T, envoy *stack.Envoy) {
 // string each byte that is not UTF-8 reaches Cedargate as "!".
 func TestAttacksOnACarelessProxy(t *testing.T) {
 	t.Parallel()
-	f := newField(t)
+	f := newField(t, "")
 	authz, manager := stack.ExtAuthzPath, stack.ManagerPath
 	envoy := newEnvoy(t, stack.EnvoyConfig{
 		Authz: f.cedargate.Addr(), Upstream: f.server.Addr(), Routes: []stack.Route{{Path: "/mcp"}},
@@ -205,7 +204,7 @@ func TestAttacksOnACarelessProxy(t *testing.T) {
 	for _, a := range loadAttacks(t) {
 		send(t, envoy.Addr(), a.bytes(a.name, f.tokens))
 	}
-	f.settle(t, envoy)
+	f.settle(t, envoy, "the last one")
 	served := f.server.Requests()
 	if len(served) < 10 {
 		t.Errorf("the server got %d requests, want all that are harmless", len(served))

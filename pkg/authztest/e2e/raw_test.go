@@ -136,3 +136,29 @@ func read(t *testing.T, resp *http.Response) answer {
 	}
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
+
+// sendAll sends raw, which is several requests, and wants these answers.
+func sendAll(t *testing.T, address, raw string, statuses ...int) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	for i, want := range statuses {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if got := read(t, resp); got.status != want {
+			t.Errorf("answer %d has status %d, want %d: %s", i, got.status, want, got.body)
+		}
+	}
+}
