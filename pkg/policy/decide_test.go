@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -208,6 +209,19 @@ func TestTemplatePrefix(t *testing.T) {
 		if diff := cmp.Diff(test.want, set.Decide(r)); diff != "" {
 			t.Errorf("%s below %q: Decide() differs (-want +got):\n%s", test.group, test.prefix, diff)
 		}
+	}
+}
+
+// A directory needs no entity of its own.
+func TestDirectoriesMayBeLeftOut(t *testing.T) {
+	set := load(t, `permit (principal, action, resource);`, `@id("dir") forbid (principal, action, resource in MCP::ResourceDir::"files/file:///srv/");`)
+	r := ask("alice").reads("resources/read", "files", "file:///srv/a")
+	maps.DeleteFunc(r.Entities, func(id cedar.EntityUID, _ cedar.Entity) bool { return id.Type == "MCP::ResourceDir" })
+	if err := set.Validate(r); err != nil {
+		t.Errorf("Validate() = %v", err)
+	}
+	if got := set.Decide(r); summary(got) != "denied_by_policy dir" {
+		t.Errorf("Decide() = %+v, want denied by dir", got)
 	}
 }
 

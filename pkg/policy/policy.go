@@ -27,7 +27,8 @@
 //	MCP::Prompt        "<server>/<prompt>"; in its Server; name, server
 //	MCP::Resource      "<server>/<canonical URI>"; in every ResourceDir of its path, and its Server;
 //	                   uri, scheme, host?, path, server
-//	MCP::ResourceDir   "<server>/<canonical prefix that ends in />"; in its Server
+//	MCP::ResourceDir   "<server>/<canonical prefix that ends in />"; in its Server. It may be
+//	                   left out of Entities: its resources are in the Server themselves
 //
 // Context holds time and rpcMethod, for tools/call also inputResponses, and
 // sourceIp, token, client, actor and protocolVersion as far as there are any;

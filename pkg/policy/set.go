@@ -121,7 +121,7 @@ func (s *Set) Validate(r Request) error {
 			return fmt.Errorf("entity %s: %w", uid, err)
 		}
 		for parent := range entity.Parents.All() {
-			if _, ok := r.Entities[parent]; !ok {
+			if _, ok := r.Entities[parent]; !ok && parent.Type != typeResourceDir {
 				return fmt.Errorf("entity %s has a parent %s that is not there", uid, parent)
 			}
 		}
