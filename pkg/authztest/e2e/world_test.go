@@ -141,6 +141,7 @@ func post(t *testing.T, url, token, agent, body string) answer {
 		t.Fatal(err)
 	}
 	req.Header.Set("content-type", "application/json")
+	req.Header.Set("accept", "application/json, text/event-stream")
 	return do(t, bearer{token, agent}, req)
 }
 
