@@ -31,9 +31,9 @@ func TestExamplesDecide(t *testing.T) {
 		{"but no drafts of it", ask("dave", "everyone").reads("resources/read", "files", "file:///srv/handbook-drafts/travel.md"), "no_permit"},
 		{"and no salaries", ask("dave", "everyone").reads("resources/read", "files", "file:///srv/handbook/salaries.ods"), "denied_by_policy salaries-closed"},
 		{"staff sees what there is", ask("dave").does("tools/list", "github"), "permitted staff-list"},
-		{"an approved agent comments for her", ask("alice", "engineering").actor("bot", "approved-agents").calls("tracker", "comment", `{}`), "permitted approved-agents-for-engineers"},
+		{"an approved agent comments for her", ask("alice", "engineering").actor("triage-bot").calls("tracker", "comment", `{}`), "permitted approved-agents-for-engineers"},
 		{"another one does not", ask("alice", "engineering").actor("stray").calls("tracker", "comment", `{}`), "no_permit"},
-		{"none destroys", ask("alice", "engineering").actor("bot", "approved-agents").calls("tracker", "purge", `{}`), "denied_by_policy agents-never-destroy"},
+		{"none destroys", ask("alice", "engineering").actor("triage-bot").calls("tracker", "purge", `{}`), "denied_by_policy agents-never-destroy"},
 		{"the nightly job from its network", askAgent("spiffe", "ns/batch/sa/nightly").from("10.20.3.4").calls("tracker", "search", `{}`), "permitted nightly-report"},
 		{"and from another", askAgent("spiffe", "ns/batch/sa/nightly").from("10.21.3.4").calls("tracker", "search", `{}`), "no_permit"},
 	}

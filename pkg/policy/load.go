@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +14,10 @@ import (
 
 	schematext "github.com/cedargate/cedargate/cedar"
 )
+
+// maxDenyMessage bounds what a caller is told: a proxy may cut a long answer,
+// and a cut one is no JSON.
+const maxDenyMessage = 1 << 10
 
 const (
 	builtinID   = "cedargate:lifecycle"
@@ -136,7 +141,9 @@ func (l *loader) newRule(file, text string, p *cedar.Policy) *rule {
 		},
 	}
 	if _, ok := annotations["id"]; !ok {
-		r.ID = fmt.Sprintf("%s:%d", file, at.Line)
+		// Not the whole path: where the files are differs between machines, and
+		// records go to where they are read by others.
+		r.ID = fmt.Sprintf("%s:%d", filepath.Base(file), at.Line)
 	}
 	l.checkAnnotations(r, annotations)
 	return r
@@ -163,6 +170,9 @@ func (l *loader) checkAnnotations(r *rule, annotations cedar.Annotations) {
 			l.problem(r, fmt.Sprintf("@%s is not supported yet: the policy would be enforced as if it were not there", key),
 				"remove the annotation")
 		}
+	}
+	if n := len(r.denyMessage); n > maxDenyMessage {
+		l.problem(r, fmt.Sprintf("@deny_message has %d bytes, at most %d are sent", n, maxDenyMessage), "")
 	}
 	if _, ok := annotations["id"]; ok && r.ID == "" {
 		l.problem(r, "@id is empty", `write @id("some-name"), or leave it out`)

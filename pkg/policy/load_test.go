@@ -177,3 +177,22 @@ func TestHash(t *testing.T) {
 		}
 	}
 }
+
+// Records leave the machine: an id has no directory in it.
+func TestIDHasNoDirectory(t *testing.T) {
+	set, problems := policy.Load(policy.Config{OmitBuiltin: true, Files: []policy.File{
+		{Name: "etc/policies/main.cedar", Text: []byte("permit (principal, action, resource);")},
+	}})
+	if set == nil || set.Policies()[0].ID != "main.cedar:1" || set.Policies()[0].File != "etc/policies/main.cedar" {
+		t.Errorf("Load = %v, %v; want a policy main.cedar:1 of etc/policies/main.cedar", set, problems)
+	}
+}
+
+func TestDenyMessageIsBounded(t *testing.T) {
+	for n, ok := range map[int]bool{1024: true, 1025: false} {
+		text := `@deny_message("` + strings.Repeat("a", n) + `") forbid (principal, action, resource);`
+		if set, problems := policy.Load(policy.Config{Files: []policy.File{{Name: "p.cedar", Text: []byte(text)}}}); (set != nil) != ok {
+			t.Errorf("Load with a @deny_message of %d bytes: problems %v, want loaded %v", n, problems, ok)
+		}
+	}
+}

@@ -205,8 +205,8 @@ func stringSet(list []string) cedar.Set {
 	return cedar.NewSet(values...)
 }
 
-func (q *question) actor(sub string, groups ...string) *question {
-	q.request.Context["actor"] = q.person("Agent", "corp", sub, groups)
+func (q *question) actor(sub string) *question {
+	q.request.Context["actor"] = q.person("Agent", "corp", sub, nil)
 	return q
 }
 
