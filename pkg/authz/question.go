@@ -100,11 +100,6 @@ func (q question) ask(what mcp.Question, call mcp.Call) policy.Request {
 	r.Resource = entity.UID
 	r.Entities = maps.Clone(q.entities)
 	r.Entities[entity.UID] = entity
-	for parent := range entity.Parents.All() {
-		if parent != q.site.fixed.server {
-			r.Entities[parent] = cedar.Entity{UID: parent} // a directory
-		}
-	}
 	return r
 }
 
