@@ -35,21 +35,33 @@ type field struct {
 
 func newField(t *testing.T, more string) field {
 	t.Helper()
+	return newTracedField(t, more, "")
+}
+
+// newTracedField sends spans to collector.
+func newTracedField(t *testing.T, more, collector string) field {
+	t.Helper()
 	issuer := newIssuer(t, authztest.IssuerConfig{})
-	stranger := newIssuer(t, authztest.IssuerConfig{})
 	return field{
-		cedargate: newCedargate(t, stack.CedargateConfig{Config: config(issuer, more), Files: policies(attackPolicies)}),
-		server:    newRecorder(t),
-		tokens: map[string]string{
-			"token":    issuer.Mint(nil),
-			"other":    issuer.Mint(map[string]any{"aud": openResource}),
-			"expired":  issuer.Mint(map[string]any{"exp": time.Now().Add(-24 * time.Hour).Unix()}),
-			"forged":   issuer.Mint(nil, authztest.Forged()),
-			"unsigned": issuer.Mint(nil, authztest.Unsigned()),
-			"confused": issuer.Mint(nil, authztest.Confused()),
-			"identity": issuer.Mint(map[string]any{"nonce": "n"}, authztest.WithHeader("typ", "JWT")),
-			"stranger": stranger.Mint(nil),
-		},
+		cedargate: newCedargate(t, stack.CedargateConfig{
+			Config: config(issuer, more), Files: policies(attackPolicies), Collector: collector,
+		}),
+		server: newRecorder(t),
+		tokens: tokens(issuer, newIssuer(t, authztest.IssuerConfig{})),
+	}
+}
+
+// tokens are a good one, and the kinds of bad ones, by name.
+func tokens(issuer, stranger *authztest.Issuer) map[string]string {
+	return map[string]string{
+		"token":    issuer.Mint(nil),
+		"other":    issuer.Mint(map[string]any{"aud": openResource}),
+		"expired":  issuer.Mint(map[string]any{"exp": time.Now().Add(-24 * time.Hour).Unix()}),
+		"forged":   issuer.Mint(nil, authztest.Forged()),
+		"unsigned": issuer.Mint(nil, authztest.Unsigned()),
+		"confused": issuer.Mint(nil, authztest.Confused()),
+		"identity": issuer.Mint(map[string]any{"nonce": "n"}, authztest.WithHeader("typ", "JWT")),
+		"stranger": stranger.Mint(nil),
 	}
 }
 
