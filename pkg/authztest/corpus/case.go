@@ -72,7 +72,11 @@ type Request struct {
 	Pad     *Pad      `yaml:"pad"`
 	// Extension is the context extension cedargate.server.
 	Extension *string `yaml:"extension"`
-	// Source is the peer's address. Absent: 192.0.2.10.
+	// Route is that of a proxy that is not set up as envoy/envoy.yaml says: one
+	// of Unbuffered and Partial.
+	Route string `yaml:"route"`
+	// Source is the address of the proxy's peer. Absent: 127.0.0.1, which is
+	// that of a real Envoy under test.
 	Source string `yaml:"source"`
 	// Size, TwoBodies and TwoHeaders are what only a proxy can say.
 	Size       *int64 `yaml:"size"`
@@ -100,9 +104,14 @@ type Expect struct {
 	ID string `yaml:"id"`
 	// Message is that of the JSON-RPC error.
 	Message string `yaml:"message"`
-	// Header holds headers of the answer; "" expects that there is none.
+	// Data holds members of its error.data.
+	Data map[string]any `yaml:"data"`
+	// Header holds headers of the answer; "" expects that there is none, "*"
+	// takes any one value.
 	Header map[string]string `yaml:"header"`
-	// Body holds members of the answer's document (for metadata).
+	// Upstream holds headers that the server behind the proxy gets, likewise.
+	Upstream map[string]string `yaml:"upstream"`
+	// Body holds members of the metadata document.
 	Body map[string]any `yaml:"body"`
 	// Action and Resource are those of the first question, Questions their
 	// number.
@@ -156,18 +165,36 @@ func parse(text []byte) (Case, error) {
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return c, err
 	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return c, errors.New("more than one document")
+	}
+	return c, c.check()
+}
+
+// check refuses a case that would not say what it means.
+func (c Case) check() error {
 	switch e := c.Expect; {
 	case c.Why == "":
-		return c, errors.New("why is missing")
+		return errors.New("why is missing")
 	case e.Status == 0 || e.Reason == "" || e.Event == "" || e.Layer == "":
-		return c, errors.New("expect wants status, reason, event and layer")
+		return errors.New("expect wants status, reason, event and layer")
+	case c.Fault != "" && Faults[c.Fault] == "":
+		return fmt.Errorf("no fault %q", c.Fault)
+	}
+	switch r := c.Request; r.Route {
+	case "", Unbuffered, Partial:
+		if r.Route != "" && r.Extension != nil {
+			return errors.New("a request has a route or an extension")
+		}
+	default:
+		return fmt.Errorf("no route %q", r.Route)
 	}
 	for level, why := range c.LeavesOut {
 		if why == "" || level != Engine && level != GRPC && level != Envoy {
-			return c, fmt.Errorf("leaves_out: level %q, why %q", level, why)
+			return fmt.Errorf("leaves_out: level %q, why %q", level, why)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // body is what the client sends.

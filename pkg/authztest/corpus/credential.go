@@ -43,11 +43,13 @@ var credentials = map[string]credential{
 	"many_audiences": func(m minting) []string {
 		return m.with("aud", []string{"https://other.example.com/mcp", m.claims["aud"].(string)}).bearer()
 	},
-	"no_audience": func(m minting) []string { return m.with("aud", authztest.Absent).bearer() },
-	"no_subject":  func(m minting) []string { return m.with("sub", authztest.Absent).bearer() },
-	"id_token":    func(m minting) []string { return m.with("nonce", "n").bearer(authztest.WithHeader("typ", "JWT")) },
-	"id_jag":      func(m minting) []string { return m.bearer(authztest.WithHeader("typ", "oauth-id-jag+jwt")) },
-	"bound":       func(m minting) []string { return m.with("cnf", map[string]any{"jkt": "x"}).bearer() },
+	"no_audience":     func(m minting) []string { return m.with("aud", authztest.Absent).bearer() },
+	"no_subject":      func(m minting) []string { return m.with("sub", authztest.Absent).bearer() },
+	"id_token":        func(m minting) []string { return m.with("nonce", "n").bearer(authztest.WithHeader("typ", "JWT")) },
+	"plain_jwt":       func(m minting) []string { return m.bearer(authztest.WithHeader("typ", "JWT")) },
+	"other_algorithm": func(m minting) []string { return m.bearer(authztest.WithAlgorithm("EdDSA")) },
+	"id_jag":          func(m minting) []string { return m.bearer(authztest.WithHeader("typ", "oauth-id-jag+jwt")) },
+	"bound":           func(m minting) []string { return m.with("cnf", map[string]any{"jkt": "x"}).bearer() },
 	"duplicate_claim": func(m minting) []string {
 		return m.bearer(authztest.WithPayload(`{"iss":"` + m.issuer.URL() + `","sub":"alice","sub":"admin"}`))
 	},
@@ -64,7 +66,7 @@ var credentials = map[string]credential{
 	"unknown_kid":    func(m minting) []string { return m.bearer(authztest.WithKeyID("nobody-has-it")) },
 	"unknown_issuer": func(m minting) []string { return m.with("iss", "https://evil.example/").bearer() },
 	"other_issuers_key": func(m minting) []string {
-		return m.from("partner").with("iss", m.issuer.URL()).bearer()
+		return m.from("partner").with("iss", m.issuer.URL()).bearer(authztest.WithKeyID(m.issuer.KeyID("")))
 	},
 
 	"key_unknown_yet": func(m minting) []string {

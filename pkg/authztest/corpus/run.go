@@ -3,14 +3,12 @@ package corpus
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cedargate/cedargate/pkg/audit"
-	"github.com/cedargate/cedargate/pkg/authz"
 )
 
 // An Answer is what came back at one level.
@@ -21,18 +19,23 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// Executed is what the server behind the proxy got, at the level that has
-	// one.
+	// Upstream are the headers that the server behind the proxy gets of a
+	// request that is allowed.
+	Upstream http.Header
+	// Executed are the bodies that this server got, at the level that has one.
 	Executed [][]byte
 }
 
 // An Asker asks at one level.
-type Asker func(ctx context.Context, r authz.Request) (Answer, error)
+type Asker func(ctx context.Context, s Sent) (Answer, error)
 
 // InProcess asks the engine of w: the level Engine.
-func (w *World) InProcess(ctx context.Context, r authz.Request) (Answer, error) {
-	result := w.Engine.Check(ctx, r)
-	a := Answer{Allowed: result.Allowed, Status: result.Status, Header: http.Header{}, Body: result.Body}
+func (w *World) InProcess(ctx context.Context, s Sent) (Answer, error) {
+	result := w.Engine.Check(ctx, s.Checked())
+	a := Answer{
+		Allowed: result.Allowed, Status: result.Status, Header: http.Header{}, Body: result.Body,
+		Upstream: s.Forwarded(result.Upstream, result.Remove),
+	}
 	for _, f := range result.Header {
 		a.Header.Add(f.Name, f.Value)
 	}
@@ -42,17 +45,17 @@ func (w *World) InProcess(ctx context.Context, r authz.Request) (Answer, error) 
 // Run asks c and returns what differs from what it expects; "" if nothing does.
 func (w *World) Run(ctx context.Context, c Case, ask Asker) (string, error) {
 	w.begin(c)
-	r, err := w.Request(c)
+	s, err := w.Request(c)
 	if err != nil {
 		return "", err
 	}
 	w.begin(c) // a credential may have needed checks of its own
-	a, err := ask(ctx, r)
+	a, err := ask(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	record, records := w.end()
-	got, want := c.compare(a, record, r)
+	got, want := c.compare(a, record, s)
 	if records != 1 && c.Fault != "audit" {
 		want["records"], got["records"] = 1, records
 	}
@@ -60,7 +63,7 @@ func (w *World) Run(ctx context.Context, c Case, ask Asker) (string, error) {
 }
 
 // compare lays what c expects beside what came, member by member.
-func (c Case) compare(a Answer, record audit.Record, r authz.Request) (got, want map[string]any) {
+func (c Case) compare(a Answer, record audit.Record, s Sent) (got, want map[string]any) {
 	e := c.Expect
 	got, want = map[string]any{}, map[string]any{}
 	add := func(name string, g, w any) { got[name], want[name] = g, w }
@@ -71,7 +74,7 @@ func (c Case) compare(a Answer, record audit.Record, r authz.Request) (got, want
 	}
 	add("allowed", a.Allowed, e.Reason == "permitted")
 	if a.Executed != nil {
-		add("executed", texts(a.Executed), texts([][]byte{r.HTTP.Body}))
+		add("executed", texts(a.Executed), texts([][]byte{s.HTTP.Body}))
 	}
 	if !a.Allowed {
 		add("status", a.Status, e.Status)
@@ -87,13 +90,23 @@ func (c Case) compare(a Answer, record audit.Record, r authz.Request) (got, want
 	opt("argument", record.Argument, e.Argument)
 	opt("presented", record.Presented, e.Presented)
 	c.compareQuestions(record, add, opt)
-	for name, value := range e.Header {
-		add("header "+name, strings.Join(a.Header.Values(name), " | "), value)
-	}
-	if !a.Allowed && r.HTTP.Method != http.MethodHead {
+	compareHeader("header ", a.Header, e.Header, add)
+	compareHeader("upstream ", a.Upstream, e.Upstream, add)
+	if !a.Allowed && s.HTTP.Method != http.MethodHead {
 		c.compareBody(a, add, opt)
 	}
 	return got, want
+}
+
+// compareHeader takes "*" for any one value that is not empty.
+func compareHeader(where string, got http.Header, want map[string]string, add func(string, any, any)) {
+	for name, value := range want {
+		values := got.Values(name)
+		if value == "*" && len(values) == 1 && values[0] != "" {
+			value = values[0]
+		}
+		add(where+name, strings.Join(values, " | "), value)
+	}
 }
 
 func texts(bodies [][]byte) []string {
@@ -148,14 +161,17 @@ func (c Case) compareBody(a Answer, add func(string, any, any), opt func(string,
 		Error   struct {
 			Code    int
 			Message string
-			Data    struct{ DecisionID, Reason string }
+			Data    map[string]any
 		}
 	}
 	add("body is JSON", json.Unmarshal(a.Body, &body), error(nil))
 	add("content-type", a.Header.Get("content-type"), "application/json")
 	add("cache-control", a.Header.Get("cache-control"), "no-store")
 	add("jsonrpc", body.JSONRPC, "2.0")
-	add("reason in the body", body.Error.Data.Reason, e.Reason)
+	add("reason in the body", body.Error.Data["reason"], e.Reason)
+	for name, value := range e.Data {
+		add("data "+name, body.Error.Data[name], value)
+	}
 	if e.Code != 0 {
 		add("code", body.Error.Code, e.Code)
 	}
@@ -165,19 +181,4 @@ func (c Case) compareBody(a Answer, add func(string, any, any), opt func(string,
 	} else {
 		opt("id", string(body.ID), e.ID)
 	}
-}
-
-// Coverage tells what the cases that are asked at level reach.
-func Coverage(cases []Case, level string) map[string]bool {
-	reached := map[string]bool{}
-	for _, c := range cases {
-		if _, out := c.LeavesOut[level]; out {
-			continue
-		}
-		reached["credential "+c.Credential] = true
-		reached["reason "+c.Expect.Reason] = true
-		reached[fmt.Sprint("status ", c.Expect.Status)] = true
-		reached["action "+c.Expect.Action] = true
-	}
-	return reached
 }

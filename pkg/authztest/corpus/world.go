@@ -1,12 +1,14 @@
 package corpus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,14 +47,15 @@ type World struct {
 	count  int
 }
 
-// The issuers of a World. The configuration file names their URLs as ${corp}
-// and so on.
-var issuerFaults = map[string]authztest.Fault{
-	"corp":    authztest.Healthy,
-	"partner": authztest.Healthy,
-	"busy":    authztest.Healthy, // its cool-down is spent by the credential "key_unknown_yet"
-	"down":    authztest.Down,
-	"slow":    authztest.Slow,
+// placeholders are the URLs of issuers in the configuration file: ${corp}.
+var placeholders = regexp.MustCompile(`\$\{([a-z0-9-]+)\}`)
+
+// broken are the issuers that are not well; every other has one key for each of
+// its algorithms.
+var broken = map[string]func(*authztest.Issuer){
+	"down":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
+	"slow":    func(i *authztest.Issuer) { i.Break(authztest.Slow) },
+	"rotated": (*authztest.Issuer).Rotate, // two keys for each
 }
 
 // NewWorld makes a World of the files world.yaml and policies/*.cedar below dir
@@ -67,21 +70,14 @@ func NewWorld(fsys fs.FS, dir string) (*World, error) {
 }
 
 func (w *World) open(fsys fs.FS, dir string) error {
-	var urls []string
-	for name, fault := range issuerFaults {
-		issuer, err := authztest.NewIssuer(authztest.IssuerConfig{Algorithms: []string{"ES256", "EdDSA"}, Now: w.Now})
-		if err != nil {
-			return err
-		}
-		issuer.Break(fault)
-		w.issuers[name] = issuer
-		urls = append(urls, "${"+name+"}", issuer.URL())
-	}
 	text, err := fs.ReadFile(fsys, path.Join(dir, "world.yaml"))
 	if err != nil {
 		return err
 	}
-	c, problems := config.Parse("world.yaml", []byte(strings.NewReplacer(urls...).Replace(string(text))))
+	if text, err = w.startIssuers(text); err != nil {
+		return err
+	}
+	c, problems := config.Parse("world.yaml", text)
 	if c == nil {
 		return asError(problems)
 	}
@@ -102,6 +98,27 @@ func (w *World) open(fsys fs.FS, dir string) error {
 	return w.start(a)
 }
 
+// startIssuers starts an issuer for each placeholder of a configuration, and
+// fills in its URL.
+func (w *World) startIssuers(text []byte) ([]byte, error) {
+	for _, found := range placeholders.FindAllSubmatch(text, -1) {
+		name := string(found[1])
+		if w.issuers[name] != nil {
+			continue
+		}
+		issuer, err := authztest.NewIssuer(authztest.IssuerConfig{Algorithms: []string{"ES256", "EdDSA"}, Now: w.Now})
+		if err != nil {
+			return nil, err
+		}
+		w.issuers[name] = issuer
+		if change := broken[name]; change != nil {
+			change(issuer)
+		}
+		text = bytes.ReplaceAll(text, found[0], []byte(issuer.URL()))
+	}
+	return text, nil
+}
+
 // start fetches the keys of the issuers that have some.
 func (w *World) start(a *config.Assembly) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -109,7 +126,7 @@ func (w *World) start(a *config.Assembly) error {
 	deadline := time.After(10 * time.Second)
 	for i, keys := range a.Keys {
 		go keys.Run(ctx)
-		if issuerFaults[a.Config.Issuers[i].Name] != authztest.Healthy {
+		if name := a.Config.Issuers[i].Name; name == "down" || name == "slow" {
 			continue
 		}
 		for !keys.Ready() {
@@ -154,7 +171,7 @@ func (w *World) end() (audit.Record, int) {
 	return w.record, w.count
 }
 
-func (w *World) broken(fault string) bool {
+func (w *World) fails(fault string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.fault == fault
@@ -168,20 +185,20 @@ func (w *World) server(name string) (authz.Server, error) {
 	return w.Config.Servers[i].Server, nil
 }
 
-// Request is what a proxy asks about the request of c. The usual headers are
-// those of an MCP client and of Envoy.
-func (w *World) Request(c Case) (authz.Request, error) {
+// Request is what the client of c sends. The usual headers are those of an MCP
+// client.
+func (w *World) Request(c Case) (Sent, error) {
 	server, err := w.server(c.Server)
 	if err != nil {
-		return authz.Request{}, err
+		return Sent{}, err
 	}
 	body, err := c.Request.body()
 	if err != nil {
-		return authz.Request{}, err
+		return Sent{}, err
 	}
 	header, err := w.header(c, server, body)
 	if err != nil {
-		return authz.Request{}, err
+		return Sent{}, err
 	}
 	r := authz.Request{
 		HTTP: mcp.HTTP{
@@ -190,7 +207,7 @@ func (w *World) Request(c Case) (authz.Request, error) {
 		},
 		Host:   or(c.Request.Host, server.Hosts[0]),
 		Path:   or(c.Request.Path, server.Paths[0]),
-		Source: or(c.Request.Source, "192.0.2.10"),
+		Source: or(c.Request.Source, "127.0.0.1"),
 	}
 	if c.Request.Size != nil {
 		r.HTTP.Size = *c.Request.Size
@@ -198,7 +215,7 @@ func (w *World) Request(c Case) (authz.Request, error) {
 	if c.Request.Extension != nil {
 		r.Server, r.Named = *c.Request.Extension, true
 	}
-	return r, nil
+	return Sent{r, c.Request.Route}, nil
 }
 
 func (w *World) header(c Case, server authz.Server, body []byte) ([]mcp.Field, error) {
@@ -258,7 +275,7 @@ type verifier interface {
 }
 
 func (b breakable) Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
-	if b.w.broken("panic") {
+	if b.w.fails("panic") {
 		panic("as the case wants it")
 	}
 	return b.verifier.Verify(ctx, raw, accept)

@@ -30,13 +30,23 @@ const (
 // a refusal.
 func AskGRPC(conn grpc.ClientConnInterface, shape Shape) corpus.Asker {
 	client := authv3.NewAuthorizationClient(conn)
-	return func(ctx context.Context, r authz.Request) (corpus.Answer, error) {
-		response, err := client.Check(ctx, checkRequest(r, shape))
+	return func(ctx context.Context, s corpus.Sent) (corpus.Answer, error) {
+		response, err := client.Check(ctx, checkRequest(s.Checked(), shape))
 		if err != nil {
 			return corpus.Answer{}, fmt.Errorf("check: %w", err)
 		}
-		return readResponse(response)
+		a, err := readResponse(response)
+		a.Upstream = forwarded(s, response.GetOkResponse())
+		return a, err
 	}
+}
+
+func forwarded(s corpus.Sent, ok *authv3.OkHttpResponse) http.Header {
+	var set []mcp.Field
+	for _, option := range ok.GetHeaders() {
+		set = append(set, mcp.Field{Name: option.GetHeader().GetKey(), Value: option.GetHeader().GetValue()})
+	}
+	return s.Forwarded(set, ok.GetHeadersToRemove())
 }
 
 func readResponse(response *authv3.CheckResponse) (corpus.Answer, error) {

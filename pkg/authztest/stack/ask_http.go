@@ -10,34 +10,39 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/cedargate/cedargate/pkg/authz"
 	"github.com/cedargate/cedargate/pkg/authztest/corpus"
 )
 
 // AskHTTP sends the request of a case to the proxy at address over HTTP/1.1,
-// byte for byte: no client library cleans it up. Executed is what the server
-// behind the proxy got meanwhile, which executed returns and forgets.
-func AskHTTP(address string, executed func() [][]byte) corpus.Asker {
-	return func(ctx context.Context, r authz.Request) (corpus.Answer, error) {
+// byte for byte: no client library cleans it up. executed returns what the
+// server behind the proxy got meanwhile, and forgets it.
+func AskHTTP(address string, executed func() []Request) corpus.Asker {
+	return func(ctx context.Context, s corpus.Sent) (corpus.Answer, error) {
 		executed()
-		response, body, err := exchange(ctx, address, rawRequest(r), r.HTTP.Method)
+		response, body, err := exchange(ctx, address, rawRequest(s), s.HTTP.Method)
 		if err != nil {
 			return corpus.Answer{}, err
 		}
-		a := corpus.Answer{Status: response.StatusCode, Header: response.Header, Body: body, Executed: executed()}
-		a.Allowed = len(a.Executed) > 0
+		a := corpus.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
+		for _, r := range executed() {
+			a.Allowed, a.Upstream = true, r.Header
+			a.Executed = append(a.Executed, r.Body)
+		}
 		return a, nil
 	}
 }
 
-func rawRequest(r authz.Request) []byte {
+func rawRequest(s corpus.Sent) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.HTTP.Method, r.Path, r.Host)
-	for _, f := range r.HTTP.Header {
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", s.HTTP.Method, s.Path, s.Host)
+	for _, f := range s.HTTP.Header {
 		fmt.Fprintf(&b, "%s: %s\r\n", f.Name, f.Value)
 	}
+	if via := s.Via(); via != "" {
+		fmt.Fprintf(&b, "%s: %s\r\n", corpus.ViaHeader, via)
+	}
 	b.WriteString("Connection: close\r\n\r\n")
-	b.Write(r.HTTP.Body)
+	b.Write(s.HTTP.Body)
 	return b.Bytes()
 }
 

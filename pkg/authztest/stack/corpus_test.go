@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -51,11 +53,13 @@ func TestCorpus(t *testing.T) {
 				if _, out := c.LeavesOut[a.level]; out {
 					continue
 				}
+				// The first level that differs is told alone: the next ones
+				// would say the same.
 				diff, err := world.Run(t.Context(), c, a.ask)
 				if err != nil {
-					t.Errorf("%s: %v", a.name, err)
+					t.Fatalf("%s: %v", a.name, err)
 				} else if diff != "" {
-					t.Errorf("%s: %s (-want +got):\n%s", a.name, c.Why, diff)
+					t.Fatalf("%s: %s (-want +got):\n%s", a.name, c.Why, diff)
 				}
 			}
 		})
@@ -76,8 +80,8 @@ func serveEdge(t *testing.T, world *corpus.World) string {
 	return listener.Addr().String()
 }
 
-// startEnvoy starts an Envoy with a route for every path that a case uses, and
-// a server behind it that takes whatever comes.
+// startEnvoy starts an Envoy with the routes that the cases need, and a server
+// behind it that takes whatever comes.
 func startEnvoy(t *testing.T, world *corpus.World, authz string, cases []corpus.Case) corpus.Asker {
 	t.Helper()
 	upstream, err := stack.StartRecorder()
@@ -85,39 +89,96 @@ func startEnvoy(t *testing.T, world *corpus.World, authz string, cases []corpus.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { upstream.Close() })
+	r := routing{seen: map[stack.Route]bool{}, set: map[string]any{
+		// Half a second is enough, but not for a machine that does other things.
+		stack.ExtAuthzPath + "/grpc_service/timeout": "1s",
+	}}
+	r.add(t, world, cases)
 	envoy, err := stack.StartEnvoy(context.Background(), stack.EnvoyConfig{
-		Authz: authz, Upstream: upstream.Addr(), Routes: routes(world, cases),
+		Authz: authz, Upstream: upstream.Addr(), Routes: r.routes, Set: r.set,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { envoy.Close() })
-	return stack.AskHTTP(envoy.Addr(), func() [][]byte {
-		var bodies [][]byte
-		for _, r := range upstream.Requests() {
-			bodies = append(bodies, r.Body)
-		}
-		upstream.Reset()
-		return bodies
+	return stack.AskHTTP(envoy.Addr(), func() []stack.Request {
+		defer upstream.Reset()
+		return upstream.Requests()
 	})
 }
 
-func routes(world *corpus.World, cases []corpus.Case) []stack.Route {
-	seen := map[string]bool{}
-	var routes []stack.Route
-	add := func(path string) {
-		if path != "" && !seen[path] {
-			seen[path] = true
-			routes = append(routes, stack.Route{Path: path})
-		}
-	}
-	for _, s := range world.Config.Servers {
-		for _, path := range s.Paths {
-			add(path)
-		}
-	}
+// A routing collects routes. Those that a case takes another way than the usual
+// one come first, and take only requests that say so.
+type routing struct {
+	routes []stack.Route
+	set    map[string]any
+	seen   map[stack.Route]bool
+}
+
+func (r *routing) add(t *testing.T, world *corpus.World, cases []corpus.Case) {
+	t.Helper()
+	usual := map[string]bool{}
 	for _, c := range cases {
-		add(c.Request.Path)
+		if _, out := c.LeavesOut[corpus.Envoy]; out {
+			continue
+		}
+		s, err := world.Request(c)
+		if err != nil {
+			t.Fatalf("%s: %v", c.Name, err)
+		}
+		path, _, _ := strings.Cut(s.Path, "?")
+		if s.Via() == "" {
+			usual[path] = true
+		} else {
+			r.special(s, path)
+		}
 	}
-	return routes
+	for path := range usual {
+		r.routes = append(r.routes, stack.Route{Path: path})
+	}
+}
+
+// special adds the route of s, which is not the usual one.
+func (r *routing) special(s corpus.Sent, path string) {
+	route := stack.Route{Path: path, Server: s.Server}
+	key := route
+	key.Upstream = s.Via()
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	at := stack.ManagerPath + "/route_config/virtual_hosts/0/routes/"
+	match := []any{map[string]any{"name": corpus.ViaHeader, "string_match": map[string]any{"exact": s.Via()}}}
+	call, metadata := at+strconv.Itoa(2*len(r.routes)), at+strconv.Itoa(2*len(r.routes)+1)
+	r.set[call+"/match/headers"], r.set[metadata+"/match/headers"] = match, match
+	r.routes = append(r.routes, route)
+	if settings := buffering[s.Route]; settings != nil {
+		r.set[call+"/typed_per_filter_config"] = map[string]any{"envoy.filters.http.ext_authz": map[string]any{
+			"@type":          "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+			"check_settings": settings,
+		}}
+	}
+}
+
+// buffering are the mistakes of an operator that a case can meet.
+var buffering = map[string]map[string]any{
+	corpus.Unbuffered: {"disable_request_body_buffering": true},
+	corpus.Partial: {"with_request_body": map[string]any{
+		"max_request_bytes": corpus.PartialBytes, "allow_partial_message": true, "pack_as_bytes": true,
+	}},
+}
+
+// Every action of the schema, status, reason and kind of credential has a case
+// that is asked behind Envoy.
+func TestCorpusCoverage(t *testing.T) {
+	cases, err := corpus.Load(os.DirFS("../../../testdata"), "decisions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached := corpus.Coverage(cases, corpus.Envoy)
+	for _, wanted := range corpus.Wanted() {
+		if !reached[wanted] {
+			t.Errorf("no case behind Envoy for: %s", wanted)
+		}
+	}
 }
