@@ -73,17 +73,22 @@ func newEnvoy(t *testing.T, c stack.EnvoyConfig) *stack.Envoy {
 	return keep(t, e, err)
 }
 
-// newCedargate runs the real binary; it must end with code 0, unless the test
-// has ended it before.
+// newCedargate runs the real binary, which must end with code 0.
 func newCedargate(t *testing.T, c stack.CedargateConfig) *stack.Cedargate {
+	t.Helper()
+	return newCedargateEnding(t, c, 0)
+}
+
+// newCedargateEnding runs the real binary, which must end with code.
+func newCedargateEnding(t *testing.T, c stack.CedargateConfig, code int) *stack.Cedargate {
 	t.Helper()
 	g, err := stack.StartCedargate(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if code, err := g.Close(); code != 0 || err != nil {
-			t.Errorf("Close() of cedargate = %d, %v, want 0", code, err)
+		if got, err := g.Close(); got != code {
+			t.Errorf("Close() of cedargate = %d, %v, want %d", got, err, code)
 		}
 	})
 	return g
