@@ -127,6 +127,10 @@ type Expect struct {
 	Presented string `yaml:"presented"`
 }
 
+// usualTime is when a case is asked that does not say: on a Monday by day. It
+// is not changed.
+var usualTime = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
 // Load reads every case below dir of fsys, in the order of names. Unknown
 // fields are errors: a misspelt expectation would expect nothing.
 func Load(fsys fs.FS, dir string) ([]Case, error) {
@@ -155,7 +159,7 @@ func Load(fsys fs.FS, dir string) ([]Case, error) {
 
 func parse(text []byte) (Case, error) {
 	c := Case{
-		At:         time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC),
+		At:         usualTime,
 		Server:     "github",
 		Credential: "token",
 		Issuer:     "corp",

@@ -44,12 +44,10 @@ func (w *World) InProcess(ctx context.Context, s Sent) (Answer, error) {
 
 // Run asks c and returns what differs from what it expects; "" if nothing does.
 func (w *World) Run(ctx context.Context, c Case, ask Asker) (string, error) {
-	w.begin(c)
-	s, err := w.Request(c)
+	s, err := w.Begin(c)
 	if err != nil {
 		return "", err
 	}
-	w.begin(c) // a credential may have needed checks of its own
 	a, err := ask(ctx, s)
 	if err != nil {
 		return "", err

@@ -157,7 +157,15 @@ func (w *World) Now() time.Time {
 	return w.now
 }
 
-// begin makes c the case that is being asked.
+// Begin makes c the case that is being asked, at its time and with its fault,
+// and returns what its client sends.
+func (w *World) Begin(c Case) (Sent, error) {
+	w.begin(c)
+	s, err := w.Request(c)
+	w.begin(c) // a credential may have needed checks of its own
+	return s, err
+}
+
 func (w *World) begin(c Case) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -216,6 +224,25 @@ func (w *World) Request(c Case) (Sent, error) {
 		r.Server, r.Named = *c.Request.Extension, true
 	}
 	return Sent{r, c.Request.Route}, nil
+}
+
+// AllowedCalls are what benchmarks ask: the calls of tools that cases allow, at
+// the usual time and of a usual size. They are allowed until another case is
+// asked.
+func (w *World) AllowedCalls(cases []Case) ([]authz.Request, error) {
+	var calls []authz.Request
+	for _, c := range cases {
+		e := c.Expect
+		if e.Action != "tools/call" || e.Reason != "permitted" || !c.At.Equal(usualTime) || c.Request.Pad != nil {
+			continue
+		}
+		s, err := w.Begin(c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+		calls = append(calls, s.Checked())
+	}
+	return calls, nil
 }
 
 func (w *World) header(c Case, server authz.Server, body []byte) ([]mcp.Field, error) {

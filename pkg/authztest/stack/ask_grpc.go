@@ -31,7 +31,7 @@ const (
 func AskGRPC(conn grpc.ClientConnInterface, shape Shape) corpus.Asker {
 	client := authv3.NewAuthorizationClient(conn)
 	return func(ctx context.Context, s corpus.Sent) (corpus.Answer, error) {
-		response, err := client.Check(ctx, checkRequest(s.Checked(), shape))
+		response, err := client.Check(ctx, CheckRequest(s.Checked(), shape))
 		if err != nil {
 			return corpus.Answer{}, fmt.Errorf("check: %w", err)
 		}
@@ -79,7 +79,8 @@ func readResponse(response *authv3.CheckResponse) (corpus.Answer, error) {
 	return a, nil
 }
 
-func checkRequest(r authz.Request, shape Shape) *authv3.CheckRequest {
+// CheckRequest is r as a proxy asks it.
+func CheckRequest(r authz.Request, shape Shape) *authv3.CheckRequest {
 	req := &authv3.AttributeContext_HttpRequest{
 		Method: r.HTTP.Method,
 		Host:   r.Host,

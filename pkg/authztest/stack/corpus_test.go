@@ -20,22 +20,9 @@ import (
 // The corpus: each case gives the same answer in process, over gRPC in both
 // shapes of a CheckRequest, and through a real Envoy.
 func TestCorpus(t *testing.T) {
-	fsys := os.DirFS("../../../testdata")
-	cases, err := corpus.Load(fsys, "decisions")
-	if err != nil {
-		t.Fatal(err)
-	}
-	world, err := corpus.NewWorld(fsys, "world")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { world.Close() })
+	cases, world := theCorpus(t)
 	address := serveEdge(t, world)
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := dial(t, address)
 	envoy := startEnvoy(t, world, address, cases)
 
 	askers := []struct {
@@ -66,17 +53,42 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+func theCorpus(tb testing.TB) ([]corpus.Case, *corpus.World) {
+	tb.Helper()
+	fsys := os.DirFS("../../../testdata")
+	cases, err := corpus.Load(fsys, "decisions")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	world, err := corpus.NewWorld(fsys, "world")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { world.Close() })
+	return cases, world
+}
+
+func dial(tb testing.TB, address string) *grpc.ClientConn {
+	tb.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { conn.Close() })
+	return conn
+}
+
 // serveEdge serves the gRPC edge over the engine of world.
-func serveEdge(t *testing.T, world *corpus.World) string {
-	t.Helper()
+func serveEdge(tb testing.TB, world *corpus.World) string {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := grpc.NewServer(extauthz.Options()...)
 	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: world.Engine}))
 	go server.Serve(listener)
-	t.Cleanup(server.Stop)
+	tb.Cleanup(server.Stop)
 	return listener.Addr().String()
 }
 
@@ -180,5 +192,39 @@ func TestCorpusCoverage(t *testing.T) {
 		if !reached[wanted] {
 			t.Errorf("no case behind Envoy for: %s", wanted)
 		}
+	}
+}
+
+// BenchmarkCheck asks over gRPC what the corpus allows of tools/call in turn,
+// of Cedargate and of a service that does nothing: what counts is the ratio.
+func BenchmarkCheck(b *testing.B) {
+	cases, world := theCorpus(b)
+	calls, err := world.AllowedCalls(cases)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var asked []*authv3.CheckRequest
+	for _, r := range calls {
+		asked = append(asked, stack.CheckRequest(r, stack.Raw))
+	}
+	nothing, err := stack.StartDoNothing()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { nothing.Close() })
+	for _, service := range []struct{ name, address string }{
+		{"service=nothing", nothing.Addr()},
+		{"service=cedargate", serveEdge(b, world)},
+	} {
+		b.Run(service.name, func(b *testing.B) {
+			client := authv3.NewAuthorizationClient(dial(b, service.address))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				response, err := client.Check(b.Context(), asked[i%len(asked)])
+				if err != nil || response.GetStatus().GetCode() != 0 {
+					b.Fatalf("Check() = %v, %v, want an allow", response, err)
+				}
+			}
+		})
 	}
 }
