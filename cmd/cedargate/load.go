@@ -19,9 +19,13 @@ func (p problems) Error() string {
 	return fmt.Sprintf("%d problems in configuration or policies", len(p))
 }
 
-// print writes each problem as file:line:column: message, and its hint.
+// print writes each problem as file:line:column: message, and its hint. Advice,
+// which keeps nobody from serving, is marked.
 func (p problems) print(w io.Writer) {
 	for _, problem := range p {
+		if problem.Advice {
+			problem.Message = "advice: " + problem.Message
+		}
 		fmt.Fprintln(w, problem)
 		if problem.Hint != "" {
 			fmt.Fprintln(w, "  hint:", problem.Hint)

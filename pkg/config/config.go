@@ -83,7 +83,7 @@ type Log struct {
 
 // A Problem is something wrong with a configuration.
 type Problem struct {
-	File         string
+	File         string // "" means none: that there are no policies, for instance
 	Line, Column int    // from 1; 0 means not known
 	Path         string // of the field: "servers[1].tools[0].name"; "" means the file
 	Message      string
@@ -92,12 +92,14 @@ type Problem struct {
 	Advice bool
 }
 
-// String gives position, path and message on one line, without the hint, and
-// says when it is advice.
+// String gives position, path and message on one line, without the hint.
 func (p Problem) String() string {
 	text := p.Message
 	if p.Path != "" {
 		text = p.Path + ": " + text
+	}
+	if p.File == "" {
+		return text
 	}
 	if p.Line == 0 {
 		return fmt.Sprintf("%s: %s", p.File, text)

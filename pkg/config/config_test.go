@@ -237,3 +237,20 @@ func TestPolicyServers(t *testing.T) {
 		t.Errorf("CanonicalURI(%q) without encoded_slash = %q, want an error", uri, got)
 	}
 }
+
+// A problem is written as compilers do, as far as its place is known.
+func TestProblemString(t *testing.T) {
+	tests := []struct {
+		problem config.Problem
+		want    string
+	}{
+		{config.Problem{File: "a.yaml", Line: 3, Column: 5, Path: "listen.grpc", Message: "is wrong"}, "a.yaml:3:5: listen.grpc: is wrong"},
+		{config.Problem{File: "a.yaml", Message: "is wrong"}, "a.yaml: is wrong"},
+		{config.Problem{Message: "there are no policies"}, "there are no policies"},
+	}
+	for _, tt := range tests {
+		if got := tt.problem.String(); got != tt.want {
+			t.Errorf("String(%+v) = %q, want %q", tt.problem, got, tt.want)
+		}
+	}
+}
