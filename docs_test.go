@@ -1,6 +1,7 @@
 package cedargate_test
 
 import (
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -113,7 +114,9 @@ func TestSamplesOfTheDocs(t *testing.T) {
 			if len(files) == 0 || c == nil {
 				return
 			}
-			_, problems := c.Assemble(config.Parts{Files: files, Records: audit.New(os.Stderr), Log: slog.New(slog.DiscardHandler)})
+			records := audit.New(io.Discard)
+			defer records.Close()
+			_, problems := c.Assemble(config.Parts{Files: files, Records: records, Log: slog.New(slog.DiscardHandler)})
 			for _, problem := range problems {
 				t.Errorf("%s, hint: %s", problem, problem.Hint)
 			}

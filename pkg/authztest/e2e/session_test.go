@@ -291,18 +291,22 @@ func TestTheWayToAToken(t *testing.T) {
 			t.Errorf("%s: %d, challenge %q, want %d, %q", tt.name, got.status, got.header.Get("www-authenticate"), tt.status, tt.challenge)
 		}
 	}
-	h.checkDocument(t)
+	h.checkDocument(t, missing)
 	h.checkTokenOfTheOtherServer(t)
 }
 
-// checkDocument fetches what the challenge names, as any client may.
-func (h house) checkDocument(t *testing.T) {
+// checkDocument fetches the document that the challenge names, as a client
+// does that has nothing else.
+func (h house) checkDocument(t *testing.T, challenge string) {
 	t.Helper()
 	h.upstream.Reset()
-	req, err := http.NewRequestWithContext(soon(t), http.MethodGet, h.envoy.URL("/.well-known/oauth-protected-resource/mcp"), nil)
+	_, rest, _ := strings.Cut(challenge, `resource_metadata="`)
+	named, _, _ := strings.Cut(rest, `"`)
+	req, err := http.NewRequestWithContext(soon(t), http.MethodGet, h.envoy.URL(strings.TrimPrefix(named, "https://mcp.example.com")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Host = "mcp.example.com"
 	got := do(t, bearer{"", "document"}, req)
 	var document struct {
 		Resource string
