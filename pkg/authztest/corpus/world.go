@@ -26,6 +26,7 @@ import (
 // Faults are the parts that a case can break, with what they do.
 var Faults = map[string]string{
 	"panic": "the token verifier panics",
+	"stall": "the token verifier waits until it is given up",
 	"audit": "records cannot be written",
 }
 
@@ -54,7 +55,6 @@ var placeholders = regexp.MustCompile(`\$\{([a-z0-9-]+)\}`)
 // its algorithms.
 var broken = map[string]func(*authztest.Issuer){
 	"down":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
-	"slow":    func(i *authztest.Issuer) { i.Break(authztest.Slow) },
 	"rotated": (*authztest.Issuer).Rotate, // two keys for each
 }
 
@@ -126,7 +126,7 @@ func (w *World) start(a *config.Assembly) error {
 	deadline := time.After(10 * time.Second)
 	for i, keys := range a.Keys {
 		go keys.Run(ctx)
-		if name := a.Config.Issuers[i].Name; name == "down" || name == "slow" {
+		if a.Config.Issuers[i].Name == "down" {
 			continue
 		}
 		for !keys.Ready() {
@@ -291,7 +291,7 @@ func (t tap) Record(_ context.Context, r audit.Record) error {
 	return nil
 }
 
-// breakable is a verifier that can panic.
+// breakable is a verifier that can panic or stall.
 type breakable struct {
 	w *World
 	verifier
@@ -304,6 +304,10 @@ type verifier interface {
 func (b breakable) Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
 	if b.w.fails("panic") {
 		panic("as the case wants it")
+	}
+	if b.w.fails("stall") {
+		<-ctx.Done()
+		return token.Claims{}, ctx.Err()
 	}
 	return b.verifier.Verify(ctx, raw, accept)
 }
