@@ -9,8 +9,9 @@ import (
 
 // eras lists the tools under each protocol version.
 func (s *story) eras(ctx context.Context) error {
-	s.say("github is an MCP server with sessions, payments one without. Each is asked")
-	s.say("under every version that Cedargate lets through to it.")
+	s.say("github is an MCP server with sessions, payments one without. Above they were")
+	s.say("asked under %s and %s. Here each is asked under every version that", withSessions, withoutSessions)
+	s.say("Cedargate lets through to it.")
 	session := []string{"DELETE", "GET", "initialize", "notifications/initialized", "tools/list"}
 	eras := []struct {
 		version, server string
@@ -27,7 +28,28 @@ func (s *story) eras(ctx context.Context) error {
 			return fmt.Errorf("%s at %s: %w", e.version, e.server, err)
 		}
 	}
-	return s.fallsBack(ctx)
+	if err := s.fallsBack(ctx); err != nil {
+		return err
+	}
+	s.apart()
+	return nil
+}
+
+// apart states that neither server has seen a request of the other's era.
+func (s *story) apart() {
+	strays := 0
+	for _, r := range s.world.github.Requests() {
+		if r.Header.Get("mcp-protocol-version") == withoutSessions {
+			strays++
+		}
+	}
+	for _, r := range s.world.payments.Requests() {
+		if r.Header.Get("mcp-protocol-version") != withoutSessions || r.Header.Get("mcp-session-id") != "" {
+			strays++
+		}
+	}
+	s.say("\nNo request of one era has reached the server of the other:")
+	s.state("strays", strays, 0)
 }
 
 // fallsBack lets a client choose that likes the newest version best.
@@ -66,6 +88,12 @@ func (s *story) era(ctx context.Context, version, server string, messages []stri
 	if err := c.close(); err != nil {
 		return err
 	}
+	r, err := s.gate.record(ctx, trace, func(r record) bool { return r["method"] == "tools/list" })
+	if err != nil {
+		return err
+	}
+	s.state("record", fmt.Sprintf("%s %s by %s", r["protocol_version"], r["decision"], names(r.question().texts("policies"))),
+		version+" allow by readers-list")
 	judged, err := s.judged(ctx, trace, len(messages))
 	if err != nil {
 		return err

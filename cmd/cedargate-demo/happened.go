@@ -45,8 +45,12 @@ func (s *story) addsUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const prefix = "http.mcp.ext_authz.cedargate."
-	allowed, denied, failed := stats[prefix+"ok"], stats[prefix+"denied"], stats[prefix+"error"]
+	count := func(name string) int64 {
+		n, ok := stats["http.mcp.ext_authz.cedargate."+name]
+		s.check("counter "+name, ok, "one of Envoy's", "none")
+		return n
+	}
+	allowed, denied, failed := count("ok"), count("denied"), count("error")
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// A record may be read a moment after the answer that it stands for.

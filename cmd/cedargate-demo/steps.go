@@ -23,19 +23,28 @@ const readme = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"
 func (s *story) connect(ctx context.Context) error {
 	c := s.world.newClient("someone", s.endpoint("github"), nil)
 	s.say("An MCP client that has no token opens a session at github.")
-	c.wire.begin()
+	trace := c.wire.begin()
 	err := c.connect(ctx, withSessions)
 	s.show("client", fmt.Sprint(err))
 	s.check("client", strings.Contains(fmt.Sprint(err), "authentication required"), "authentication required", err)
+	s.state("upstream", called(s.world.reached(trace), nil), called(0, nil))
+
+	s.say("\nOver HTTP that is, for any message:")
 	s.sends(ctx, c, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, unauthenticated("no_credential"))
 	metadata := s.world.metadata("github")
 	challenge := c.wire.reply().header.Get("www-authenticate")
-	s.state("challenge", challenge, fmt.Sprintf("Bearer scope=\"tools:read tools:write\", resource_metadata=%q", metadata))
+	s.challenge(challenge, "", fmt.Sprintf("resource_metadata=%q", metadata))
 	link := regexp.MustCompile(`resource_metadata="([^"]*)"`).FindStringSubmatch(challenge)
 	if link == nil {
 		return errors.New("the challenge has no link to follow")
 	}
 	return s.readsMetadata(ctx, link[1])
+}
+
+// challenge states a WWW-Authenticate header, one parameter on a line.
+func (s *story) challenge(got, first, last string) {
+	want := "Bearer " + first + `scope="tools:read tools:write", ` + last
+	s.state("challenge", strings.ReplaceAll(got, ", ", ",\n"), strings.ReplaceAll(want, ", ", ",\n"))
 }
 
 // metadata is the URL of a resource's metadata document (RFC 9728 §3.1).
@@ -174,9 +183,8 @@ func (s *story) validate(ctx context.Context) error {
 		s.say("\nA token of alice %s.", t.what)
 		c := s.world.newClient("alice", s.endpoint("github"), t.claims, t.options...)
 		s.sends(ctx, c, readme, t.want)
-		s.state("challenge", c.wire.reply().header.Get("www-authenticate"), fmt.Sprintf(
-			"Bearer error=\"invalid_token\", scope=\"tools:read tools:write\", resource_metadata=%q, error_description=%q",
-			s.world.metadata("github"), t.want.answer))
+		s.challenge(c.wire.reply().header.Get("www-authenticate"), `error="invalid_token", `,
+			fmt.Sprintf("resource_metadata=%q, error_description=%q", s.world.metadata("github"), t.want.answer))
 	}
 	return nil
 }
