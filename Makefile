@@ -16,11 +16,12 @@ with-tools = bin=$$(tools/install.sh); export PATH="$$bin:$$PATH";
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
+# exec: go run would die by a SIGTERM and leave all that the demo started.
 demo: ## show the main job with a real Envoy, MCP servers and an MCP client
-	@go run ./cmd/cedargate-demo
+	@go build -buildvcs=false -o bin/cedargate-demo ./cmd/cedargate-demo && exec bin/cedargate-demo
 
-demo-up: ## the same, left running, with curl lines to paste
-	@go run ./cmd/cedargate-demo -up
+demo-up: ## leave the parts of the demo running, with curl lines to paste
+	@go build -buildvcs=false -o bin/cedargate-demo ./cmd/cedargate-demo && exec bin/cedargate-demo -up
 
 test: lint ## everything that CI runs: lint, race detector, all tests
 	@envoy/install.sh >/dev/null
