@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cedargate/cedargate/pkg/authztest/stack"
 )
@@ -50,58 +49,6 @@ func (g *gate) record(ctx context.Context, trace string, want func(record) bool)
 	})
 }
 
-// An expectation says what must become of a request.
-type expectation struct {
-	status int
-	reason string
-	answer string // text of the result, or message of the refusal
-	// principal, action and resource are those of the question; empty where no
-	// policy is asked.
-	principal, action, resource string
-	context                     []fact
-	policies                    []string // ids of those that decide
-	// runs is what the MCP server executes: method and name; "" nothing.
-	runs string
-}
-
-// layer and event are those of the record, contract §7. The demo's bodies are
-// all well-formed, and nothing fails.
-func (e expectation) layer() string {
-	if e.status == http.StatusUnauthorized {
-		return "authentication"
-	}
-	return "authorization"
-}
-
-func (e expectation) event() string {
-	switch {
-	case e.layer() == "authentication":
-		return "authentication_failed"
-	case e.action == "tools/call":
-		return "tool_call"
-	}
-	return "request"
-}
-
-// decision is how the record reads.
-func (e expectation) decision() string {
-	if e.reason == "permitted" {
-		return decision("allow", e.layer(), e.reason)
-	}
-	return decision("deny", e.layer(), e.reason)
-}
-
-func decision(decision, layer, reason any) string {
-	return fmt.Sprintf("%v in the layer %v: %v", decision, layer, reason)
-}
-
-// A fact is a part of the context that mattered.
-type fact struct {
-	name string
-	got  func(*asked) string
-	want string
-}
-
 // An asked is a request that has been answered.
 type asked struct {
 	client    *client
@@ -110,8 +57,8 @@ type asked struct {
 	text      string // the result
 	reply     reply
 	record    record
-	ran       []stack.Call // by the servers behind the gate, meanwhile
-	reached   int          // HTTP requests of this trace that they received
+	ran       []stack.Call    // by the servers behind the gate, meanwhile
+	reached   []stack.Request // of this trace, at these servers
 }
 
 // ask lets c do something that is one request, and compares the client's
@@ -124,7 +71,7 @@ func (s *story) ask(ctx context.Context, c *client, arguments string, do func(co
 	text, err := do(ctx)
 	a.reply, a.text = c.wire.reply(), text
 	if a.reply.status == 0 {
-		s.fail("answer", err)
+		s.check("answer", false, "one over HTTP", err)
 		return a
 	}
 	if a.record, err = s.gate.record(ctx, a.trace, nil); err != nil {
@@ -142,7 +89,7 @@ func (s *story) ask(ctx context.Context, c *client, arguments string, do func(co
 // answer states what the client got.
 func (s *story) answer(a *asked, want expectation) {
 	got := a.reply.refusal().Error
-	s.state("answer", answer(a.reply.status, got.Code, a.text+got.Message), answer(want.status, want.status, want.answer))
+	s.state("answer", httpAnswer(a.reply.status, got.Code, a.text+got.Message), httpAnswer(want.status, want.status, want.answer))
 	if want.reason == "permitted" {
 		return
 	}
@@ -151,7 +98,7 @@ func (s *story) answer(a *asked, want expectation) {
 	s.check("id of the decision", got.Data.DecisionID == id && id != "", id, got.Data.DecisionID)
 }
 
-func answer(status, code int, text string) string {
+func httpAnswer(status, code int, text string) string {
 	if status == http.StatusOK {
 		return fmt.Sprintf("HTTP %d, %s", status, text)
 	}
@@ -161,14 +108,14 @@ func answer(status, code int, text string) string {
 // decided states what the record says.
 func (s *story) decided(a *asked, want expectation) {
 	r, question := a.record, a.record.question()
-	s.state("decision", decision(r["decision"], r["layer"], r["reason"]), want.decision())
+	s.state("decision", decisionLine(r["decision"], r["layer"], r["reason"]), want.decision())
 	s.check("event in the record", r["event"] == want.event(), want.event(), r["event"])
 	s.check("status in the record", fmt.Sprint(r["status"]) == fmt.Sprint(want.status), want.status, r["status"])
-	if want.principal != "" {
-		s.state("principal", r.text("principal"), want.principal)
+	if got := r.text("principal"); got+want.principal != "" {
+		s.state("principal", got, want.principal)
 	}
-	if want.action != "" {
-		s.state("action", question.text("action"), want.action)
+	if got := question.text("action"); got+want.action != "" {
+		s.state("action", got, want.action)
 		s.state("resource", question.text("resource"), want.resource)
 	}
 	for i, f := range want.context {
@@ -181,6 +128,10 @@ func (s *story) decided(a *asked, want expectation) {
 	if want.action != "" {
 		s.policies(question.texts("policies"), want.policies)
 	}
+}
+
+func decisionLine(decision, layer, reason any) string {
+	return fmt.Sprintf("%v in the layer %v: %v", decision, layer, reason)
 }
 
 // policies states which policies decided, and shows their text.
@@ -217,7 +168,10 @@ func (s *story) executed(a *asked, want expectation) {
 	if want.runs != "" {
 		wanted = append(wanted, want.runs)
 	}
-	s.state("upstream", called(a.reached, runs), called(len(wanted), wanted))
+	s.state("upstream", called(len(a.reached), runs), called(len(wanted), wanted))
+	for _, r := range a.reached {
+		s.state("told", told(r.Header.Get("x-cedargate-principal"), r.Header.Get("authorization")), told(want.principal, ""))
+	}
 	for _, c := range a.ran {
 		if c.Method == "tools/call" {
 			s.check("arguments that ran", sameJSON(string(c.Arguments), a.arguments), a.arguments, string(c.Arguments))
@@ -242,51 +196,22 @@ func sameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && fmt.Sprint(x) == fmt.Sprint(y)
 }
 
-// reached counts the requests of a trace that got to the servers.
-func (w *world) reached(trace string) int {
-	n := 0
+// told is what a server learns about the caller.
+func told(principal, authorization string) string {
+	token := "no token"
+	if authorization != "" {
+		token = "a token"
+	}
+	return "x-cedargate-principal: " + principal + ", " + token
+}
+
+// reached returns the requests of a trace that got to the servers.
+func (w *world) reached(trace string) []stack.Request {
+	var reached []stack.Request
 	for _, r := range slices.Concat(w.github.Requests(), w.payments.Requests()) {
 		if strings.Contains(r.Header.Get("traceparent"), trace) {
-			n++
+			reached = append(reached, r)
 		}
 	}
-	return n
-}
-
-// scopes are those that the record says the token has.
-func scopes(want ...string) fact {
-	return fact{"token.scopes", func(a *asked) string { return fmt.Sprintf("%q", a.record.texts("scopes")) }, fmt.Sprintf("%q", want)}
-}
-
-// roles are those of the token.
-func roles(want ...string) fact {
-	return fact{"roles", func(a *asked) string { return fmt.Sprintf("%q", a.client.claims["roles"]) }, fmt.Sprintf("%q", want)}
-}
-
-// argument is one of those of the tool call.
-func argument(name string, want any) fact {
-	return fact{"args." + name, func(a *asked) string {
-		var all map[string]any
-		if err := json.Unmarshal([]byte(a.arguments), &all); err != nil {
-			return err.Error()
-		}
-		return fmt.Sprint(all[name])
-	}, fmt.Sprint(want)}
-}
-
-// presented is what of the credential did not fit.
-func presented(want string) fact {
-	return fact{"presented", func(a *asked) string { return a.record.text("presented") }, want}
-}
-
-// hour is the time of the decision in a time zone.
-func hour(zone *time.Location) fact {
-	clock := func(t time.Time) string { return fmt.Sprintf("%d in %s", t.In(zone).Hour(), zone) }
-	return fact{"time.hour", func(a *asked) string {
-		t, err := time.Parse(time.RFC3339, a.record.text("time"))
-		if err != nil {
-			return err.Error()
-		}
-		return clock(t)
-	}, clock(time.Now())}
+	return reached
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cedargate/cedargate/pkg/authztest/stack"
 	"github.com/cedargate/cedargate/pkg/config"
 )
 
@@ -47,7 +49,7 @@ func demo(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.CommandContext(t.Context(), self, args...), dir: t.TempDir()}
-	p.Env = append(os.Environ(), "DEMO_TEST_MAIN=1", "TMPDIR="+p.dir, "OTEL_EXPORTER_OTLP_ENDPOINT=")
+	p.Env = append(os.Environ(), "DEMO_TEST_MAIN=1", "TMPDIR="+p.dir)
 	p.Cmd.Stderr = &p.stderr
 	// Were a test to fail half-way, the program could still stop its parts.
 	p.Cancel = func() error { return p.Process.Signal(syscall.SIGTERM) }
@@ -179,6 +181,12 @@ func TestDemoRefusesBadArguments(t *testing.T) {
 
 // The lines that demo-up prints do what it says of them.
 func TestDemoUp(t *testing.T) {
+	backend, err := stack.StartCollector()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+backend.Addr())
 	p := demo(t, "-up")
 	out := p.until(t, "Everything runs")
 	var got []string
@@ -197,6 +205,13 @@ func TestDemoUp(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"permitted", "denied_by_policy", "no_credential", "metadata"}, reasons(t, file[1])); diff != "" {
 		t.Errorf("reasons in the records (-want +got):\n%s", diff)
+	}
+	for _, service := range []string{"envoy", "cedargate"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if _, err := backend.Wait(ctx, func(s stack.Span) bool { return s.Service == service }); err != nil {
+			t.Errorf("spans of %s at the backend: %v", service, err)
+		}
 	}
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

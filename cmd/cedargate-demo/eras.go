@@ -99,7 +99,7 @@ func (s *story) era(ctx context.Context, version, server string, messages []stri
 		return err
 	}
 	s.state("judged", strings.Join(judged, ", "), strings.Join(messages, ", "))
-	s.state("upstream", called(s.world.reached(trace), nil), called(len(messages), nil))
+	s.state("upstream", called(len(s.world.reached(trace)), nil), called(len(messages), nil))
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (s *story) connect(ctx context.Context) error {
 	err := c.connect(ctx, withSessions)
 	s.show("client", fmt.Sprint(err))
 	s.check("client", strings.Contains(fmt.Sprint(err), "authentication required"), "authentication required", err)
-	s.state("upstream", called(s.world.reached(trace), nil), called(0, nil))
+	s.state("upstream", called(len(s.world.reached(trace)), nil), called(0, nil))
 
 	s.say("\nOver HTTP that is, for any message:")
 	s.sends(ctx, c, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, unauthenticated("no_credential"))
@@ -78,8 +78,8 @@ func (s *story) readsMetadata(ctx context.Context, link string) error {
 	if err != nil {
 		return err
 	}
-	s.state("decision", decision(r["decision"], r["layer"], r["event"]), decision("allow", "routing", "metadata"))
-	s.state("upstream", called(s.world.reached(trace), nil), called(0, nil))
+	s.state("decision", decisionLine(r["decision"], r["layer"], r["event"]), decisionLine("allow", "routing", "metadata"))
+	s.state("upstream", called(len(s.world.reached(trace)), nil), called(0, nil))
 	return nil
 }
 

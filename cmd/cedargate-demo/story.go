@@ -124,31 +124,3 @@ func (s *story) readsResource(ctx context.Context, c *client, uri string, want e
 		return strings.Join(texts, "\n"), nil
 	}, want)
 }
-
-// permitted is the expectation of a request that these policies permit.
-func permitted(principal string, policies []string, context ...fact) expectation {
-	return expectation{status: 200, reason: "permitted", principal: principal, policies: policies, context: context}
-}
-
-// forbidden is that of a request that these policies forbid.
-func forbidden(principal, message string, policies []string, context ...fact) expectation {
-	return expectation{
-		status: 403, reason: "denied_by_policy", answer: message,
-		principal: principal, policies: policies, context: context,
-	}
-}
-
-// unpermitted is that of a request that no policy permits.
-func unpermitted(principal string, context ...fact) expectation {
-	return expectation{status: 403, reason: "no_permit", answer: "not permitted by policy", principal: principal, context: context}
-}
-
-// unauthenticated is that of a request whose caller is not known. No policy is
-// asked.
-func unauthenticated(reason string, context ...fact) expectation {
-	e := expectation{status: 401, reason: reason, answer: "the access token is not valid here", context: context}
-	if reason == "no_credential" {
-		e.answer = "authentication required"
-	}
-	return e
-}
