@@ -56,7 +56,7 @@ type routes struct {
 // newRoutes refuses two servers that claim one host and path.
 func newRoutes(servers []Server) (routes, error) {
 	r := routes{named: map[string]map[string]place{}, hosted: map[string]map[string]place{}}
-	alone := serversByHost(servers)
+	at := serversByHost(servers)
 	for _, server := range servers {
 		s, err := newSite(server)
 		if err != nil {
@@ -72,18 +72,25 @@ func newRoutes(servers []Server) (routes, error) {
 				return routes{}, err
 			}
 		}
-		if bare := s.bare(); bare.document != nil {
-			if only(alone, s.Hosts) {
-				setDefault(own, metadataPrefix, bare)
-			}
-			for _, host := range s.Hosts {
-				if alone[host] == 1 {
-					setDefault(r.hosted[host], metadataPrefix, bare)
-				}
-			}
-		}
+		r.addBare(s, at)
 	}
 	return r, nil
+}
+
+// addBare gives s the bare metadata path wherever it is the only server, so
+// that there is no question whose document it is. at counts servers by host.
+func (r routes) addBare(s *site, at map[string]int) {
+	bare, everywhere := s.document(s.Resource), true
+	for _, host := range s.Hosts {
+		if at[host] == 1 {
+			setDefault(r.hosted[host], metadataPrefix, bare)
+		} else {
+			everywhere = false
+		}
+	}
+	if everywhere {
+		setDefault(r.named[s.Name], metadataPrefix, bare)
+	}
 }
 
 func (r routes) add(host string, places map[string]place, name string) error {
@@ -127,15 +134,6 @@ func serversByHost(servers []Server) map[string]int {
 		}
 	}
 	return n
-}
-
-func only(count map[string]int, hosts []string) bool {
-	for _, host := range hosts {
-		if count[host] != 1 {
-			return false
-		}
-	}
-	return true
 }
 
 func setDefault(places map[string]place, path string, p place) {
@@ -183,8 +181,6 @@ func (s *site) places() map[string]place {
 	}
 	return places
 }
-
-func (s *site) bare() place { return s.document(s.Resource) }
 
 func (s *site) document(resource string) place {
 	return place{document: &document{site: s, body: metadata(s.Server, resource)}}
@@ -266,18 +262,12 @@ func newChallenge(scopes []string, at string) challenge {
 // lowerASCII lowers A to Z and nothing else: no other character of a host may
 // become one that is configured.
 func lowerASCII(s string) string {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for j, c := range b {
-				if 'A' <= c && c <= 'Z' {
-					b[j] = c + 'a' - 'A'
-				}
-			}
-			return string(b)
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
 		}
-	}
-	return s
+		return r
+	}, s)
 }
 
 // header looks a client's header up; "" when it is absent or there are two.

@@ -109,6 +109,7 @@ func parent(ctx context.Context, h mcp.HTTP) context.Context {
 // A carrier reads trace context from gRPC metadata.
 type carrier metadata.MD
 
+// Get returns the only value of key; two values are none.
 func (c carrier) Get(key string) string {
 	if v := metadata.MD(c).Get(key); len(v) == 1 {
 		return v[0]

@@ -24,6 +24,7 @@ const (
 	kindRecord
 )
 
+// String is the name of the Cedar type.
 func (k kind) String() string {
 	return [...]string{"any", "String", "Long", "decimal", "Bool", "Set", "Record"}[k]
 }
@@ -31,6 +32,7 @@ func (k kind) String() string {
 // An argType is the type of one argument; elem is that of a set's elements.
 type argType struct{ kind, elem kind }
 
+// String is the name of the Cedar type, with that of its elements.
 func (t argType) String() string {
 	if t.kind == kindSet {
 		return "Set<" + t.elem.String() + ">"

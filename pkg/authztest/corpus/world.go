@@ -280,6 +280,7 @@ func (w *World) header(c Case, server authz.Server, body []byte) ([]mcp.Field, e
 // A tap keeps the last record, unless records cannot be written.
 type tap struct{ w *World }
 
+// Record keeps r, or fails as the case wants it.
 func (t tap) Record(_ context.Context, r audit.Record) error {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -301,6 +302,7 @@ type verifier interface {
 	Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error)
 }
 
+// Verify verifies, or fails as the case wants it.
 func (b breakable) Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
 	if b.w.fails("panic") {
 		panic("as the case wants it")

@@ -15,7 +15,7 @@ import (
 // on when it is back.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, "0.5s")
 	session := h.connect(t, h.issuer.Mint(nil), "2025-11-25", "outage")
 	refund := func(ctx context.Context) error {
 		_, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "refund", Arguments: map[string]any{"amount": 5, "currency": "EUR"}})

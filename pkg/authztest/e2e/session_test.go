@@ -71,7 +71,7 @@ type house struct {
 	envoy     *stack.Envoy
 }
 
-func newHouse(t *testing.T) house {
+func newHouse(t *testing.T, patience string) house {
 	t.Helper()
 	h := house{issuer: newIssuer(t, authztest.IssuerConfig{}), upstream: newUpstream(t)}
 	h.cedargate = newCedargate(t, stack.CedargateConfig{
@@ -79,7 +79,7 @@ func newHouse(t *testing.T) house {
 	})
 	h.envoy = newEnvoy(t, stack.EnvoyConfig{Authz: h.cedargate.Addr(), Upstream: h.upstream.Addr(), Routes: []stack.Route{
 		{Path: "/mcp", Server: "demo"}, {Path: "/other/mcp", Server: "other"},
-	}})
+	}, Set: map[string]any{patiencePath: patience}})
 	return h
 }
 
@@ -156,7 +156,7 @@ func steps() []step {
 // an error for what they do not, and goes on.
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, patience)
 	for _, version := range []string{"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
 		t.Run(version, func(t *testing.T) {
 			h.upstream.Reset()
@@ -236,7 +236,7 @@ func (h house) checkStreams(t *testing.T, version string) {
 // the id by which the operator finds the record.
 func TestADenialReachesTheClientAsAnError(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, patience)
 	session := h.connect(t, h.issuer.Mint(nil), "2026-07-28", "denied")
 	_, err := session.CallTool(soon(t), &mcp.CallToolParams{Name: "delete_repo", Arguments: map[string]any{"repo": "r"}})
 	if err == nil || !strings.Contains(err.Error(), "not permitted by policy") {
@@ -264,7 +264,7 @@ func TestADenialReachesTheClientAsAnError(t *testing.T) {
 // those that a server of protected resources must tell apart.
 func TestTheWayToAToken(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHouse(t, patience)
 	stranger := newIssuer(t, authztest.IssuerConfig{})
 	past := map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
 	const metadata = `resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"`

@@ -67,8 +67,20 @@ func newUpstream(t *testing.T) *stack.Upstream {
 	return keep(t, u, err)
 }
 
+// patience is how long Envoy waits for an answer: on a busy machine half a
+// second is soon over, and that is only the point where it is tested.
+const patience = "10s"
+
+const patiencePath = stack.ExtAuthzPath + "/grpc_service/timeout"
+
 func newEnvoy(t *testing.T, c stack.EnvoyConfig) *stack.Envoy {
 	t.Helper()
+	if c.Set == nil {
+		c.Set = map[string]any{}
+	}
+	if _, told := c.Set[patiencePath]; !told {
+		c.Set[patiencePath] = patience
+	}
 	e, err := stack.StartEnvoy(t.Context(), c)
 	return keep(t, e, err)
 }
