@@ -82,7 +82,7 @@ type Config struct {
 // A verifier turns a credential into claims; *token.Verifier is one. The error
 // is a *token.Error.
 type verifier interface {
-	Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error)
+	Verify(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error)
 }
 
 // A recorder keeps records; *audit.Log is one. When Record returns nil, the

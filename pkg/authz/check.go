@@ -86,7 +86,7 @@ func (c *check) authenticate() (token.Claims, *token.Error) {
 	if malformed != nil {
 		return token.Claims{}, malformed
 	}
-	who, err := c.Tokens.Verify(c.ctx, raw, token.Accept{Issuers: c.site.Issuers, Audiences: c.site.Audiences})
+	who, err := c.Tokens.Verify(c.ctx, token.Credential{Raw: raw}, token.Accept{Issuers: c.site.Issuers, Audiences: c.site.Audiences})
 	if err == nil {
 		if who.Kind == token.Nobody {
 			return who, &token.Error{Reason: "internal", Err: errors.New("verified claims of nobody")}

@@ -39,15 +39,15 @@ func (m *memory) all() []audit.Record {
 	return slices.Clone(m.records)
 }
 
-type verifierFunc func(ctx context.Context, raw string, accept token.Accept) (token.Claims, error)
+type verifierFunc func(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error)
 
-func (f verifierFunc) Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
-	return f(ctx, raw, accept)
+func (f verifierFunc) Verify(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error) {
+	return f(ctx, c, accept)
 }
 
 // alice is whoever has the token "good"; every other token is invalid.
-func alice(_ context.Context, raw string, accept token.Accept) (token.Claims, error) {
-	if raw != "good" {
+func alice(_ context.Context, c token.Credential, accept token.Accept) (token.Claims, error) {
+	if c.Raw != "good" {
 		return token.Claims{}, &token.Error{Fault: token.Invalid, Reason: "bad_signature"}
 	}
 	return token.Claims{Kind: token.User, Issuer: "corp", Subject: "alice", Audience: accept.Audiences}, nil

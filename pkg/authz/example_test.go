@@ -15,8 +15,8 @@ import (
 // everyone believes every token. NEVER do this outside of an example.
 type everyone struct{}
 
-func (everyone) Verify(_ context.Context, raw string, _ token.Accept) (token.Claims, error) {
-	return token.Claims{Kind: token.User, Issuer: "corp", Subject: raw}, nil
+func (everyone) Verify(_ context.Context, c token.Credential, _ token.Accept) (token.Claims, error) {
+	return token.Claims{Kind: token.User, Issuer: "corp", Subject: c.Raw}, nil
 }
 
 // printed is a record that people read.

@@ -30,7 +30,7 @@ func TestInvariant01ZeroValuesDeny(t *testing.T) {
 		t.Errorf("the zero Set: Decide = %+v, want a denial", d)
 	}
 	e, _ := engineWith(t, permitAll, func(c *authz.Config) {
-		c.Tokens = verifierFunc(func(context.Context, string, token.Accept) (token.Claims, error) { return token.Claims{}, nil })
+		c.Tokens = verifierFunc(func(context.Context, token.Credential, token.Accept) (token.Claims, error) { return token.Claims{}, nil })
 	})
 	if got := e.Check(t.Context(), toolCall()); got.Allowed || got.Status != http.StatusServiceUnavailable {
 		t.Errorf("Check with zero claims = %+v, want 503", got)
@@ -67,11 +67,11 @@ func TestInvariant02RecordedExactlyOnce(t *testing.T) {
 		{11, call("tools/list", `{}`), 200, "request"},
 	}
 	forbidden := permitAll + `forbid (principal, action, resource == MCP::Tool::"github/forbidden");`
-	verify := verifierFunc(func(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
-		if raw == "panic" {
+	verify := verifierFunc(func(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error) {
+		if c.Raw == "panic" {
 			panic("as the test wants it")
 		}
-		return alice(ctx, raw, accept)
+		return alice(ctx, c, accept)
 	})
 	for _, broken := range []error{nil, errors.New("disk full")} {
 		for _, test := range tests {
@@ -117,7 +117,7 @@ func (s *lateRecorder) Record(ctx context.Context, r audit.Record) error {
 }
 
 func TestInvariant04Deadline(t *testing.T) {
-	slow := verifierFunc(func(ctx context.Context, _ string, _ token.Accept) (token.Claims, error) {
+	slow := verifierFunc(func(ctx context.Context, _ token.Credential, _ token.Accept) (token.Claims, error) {
 		<-ctx.Done()
 		return token.Claims{}, &token.Error{Reason: "issuer_unavailable", Err: ctx.Err()}
 	})

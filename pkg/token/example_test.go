@@ -38,7 +38,7 @@ func Example() {
 			fmt.Println(malformed)
 			return
 		}
-		who, err := verifier.Verify(context.Background(), raw, accept)
+		who, err := verifier.Verify(context.Background(), token.Credential{Raw: raw}, accept)
 		var refused *token.Error
 		if errors.As(err, &refused) {
 			fmt.Println(refused.Reason, refused.Presented)

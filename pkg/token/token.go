@@ -40,6 +40,10 @@ type Claims struct {
 	Actor *Actor
 	// Tags are all claims, each as a set of strings (cedar.md §4.1, 4).
 	Tags map[string][]string
+	// AbsentGroups and AbsentRoles name the configured claims, none of which the
+	// token has, when the issuer does not say that this means none: the caller
+	// may have groups that the token does not state (contract §4).
+	AbsentGroups, AbsentRoles []string
 	// Unreadable names the claims that policies would read and that are not in
 	// a form that can be read; the caller is authenticated, the call is not to
 	// be allowed (contract §5, claim_unreadable).
@@ -64,10 +68,21 @@ const (
 	Missing                // there is no credential: 401 without an error
 )
 
+// A Credential is what a request brings to say who asks. The zero Credential
+// is none. ParseAuthorization makes one; more kinds join with later versions.
+type Credential struct {
+	// Raw is a bearer token (RFC 6750 §2.1) or an API key; "" is none.
+	Raw string
+	// Key says that Raw came in the header for API keys, and is nothing else.
+	Key bool
+}
+
 // Accept is what one protected server accepts.
 type Accept struct {
 	Issuers   []string // configured names
 	Audiences []string // compared by equality, contract §5
+	Keys      []string // names of API keys
+	Anonymous bool     // callers without a credential
 }
 
 // Keys gives the keys of one issuer. *jwks.Source is one. An error that has the

@@ -131,15 +131,25 @@ func (i Issuer) checked() (*Issuer, error) {
 	return &i, nil
 }
 
-// Verify returns the claims of raw if it is an access token that one of the
+// Verify returns who bears the credential c, if the server that accepts accept
+// takes it. The error is an *Error. Verify is safe for concurrent use.
+func (v *Verifier) Verify(ctx context.Context, c Credential, accept Accept) (Claims, error) {
+	switch {
+	case c.Raw == "":
+		return Claims{}, &Error{Fault: Missing, Reason: NoCredential}
+	default:
+		return v.verifyToken(ctx, c.Raw, accept)
+	}
+}
+
+// verifyToken returns the claims of raw if it is an access token that one of the
 // accepted issuers signed for one of the accepted audiences (RFC 9068 §4, RFC
 // 8725). What can be refused without a key is refused first, and costs time in
 // proportion to the length of raw; then Keys is asked, which may wait for ctx;
 // then the signature is verified.
 //
-// It checks neither scopes nor groups, which are for policies. The error is an
-// *Error. Verify is safe for concurrent use.
-func (v *Verifier) Verify(ctx context.Context, raw string, accept Accept) (Claims, error) {
+// It checks neither scopes nor groups, which are for policies.
+func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (Claims, error) {
 	r, err := read(raw)
 	if err != nil {
 		return Claims{}, err

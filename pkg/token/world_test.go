@@ -84,7 +84,7 @@ func (w *world) issuer(t testing.TB, name string, issuer *authztest.Issuer) toke
 
 func (w *world) verify(t testing.TB, raw string) (token.Claims, *token.Error) {
 	t.Helper()
-	got, err := w.verifier.Verify(t.Context(), raw, w.accept)
+	got, err := w.verifier.Verify(t.Context(), token.Credential{Raw: raw}, w.accept)
 	if err == nil {
 		return got, nil
 	}

@@ -299,11 +299,11 @@ type breakable struct {
 }
 
 type verifier interface {
-	Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error)
+	Verify(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error)
 }
 
 // Verify verifies, or fails as the case wants it.
-func (b breakable) Verify(ctx context.Context, raw string, accept token.Accept) (token.Claims, error) {
+func (b breakable) Verify(ctx context.Context, c token.Credential, accept token.Accept) (token.Claims, error) {
 	if b.w.fails("panic") {
 		panic("as the case wants it")
 	}
@@ -311,7 +311,7 @@ func (b breakable) Verify(ctx context.Context, raw string, accept token.Accept) 
 		<-ctx.Done()
 		return token.Claims{}, ctx.Err()
 	}
-	return b.verifier.Verify(ctx, raw, accept)
+	return b.verifier.Verify(ctx, c, accept)
 }
 
 func policies(fsys fs.FS, dir string) ([]policy.File, error) {

@@ -100,7 +100,11 @@ type Config struct {
 	// peer of Envoy, whatever the header says.
 	//
 	// Security: a number that is too high lets callers choose their address.
-	TrustedHops   *uint32 `protobuf:"varint,8,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
+	TrustedHops *uint32 `protobuf:"varint,8,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
+	// The API keys, one entry for each; `cedargate apikey create` prints one. A
+	// key is accepted by the servers that list its name in `api_keys`. Default:
+	// none.
+	ApiKeys       []*APIKey `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,6 +195,88 @@ func (x *Config) GetTrustedHops() uint32 {
 	return 0
 }
 
+func (x *Config) GetApiKeys() []*APIKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+// APIKey is one API key. The key itself is stored nowhere, only its hash.
+type APIKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required, unique, `[a-z0-9-]+`. The principal is
+	// `MCP::Agent::"key/<name>"`; `key` is the issuer of all API keys in
+	// policies, and no issuer may have that name while there are keys.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. `sha256:` and 64 hex digits, of the whole key.
+	Hash string `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The groups of the principal: `MCP::Group::"key/<group>"`. Default: none.
+	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The moment from which the key is refused, RFC 3339. Default: never.
+	Expires       string `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *APIKey) Reset() {
+	*x = APIKey{}
+	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *APIKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*APIKey) ProtoMessage() {}
+
+func (x *APIKey) ProtoReflect() protoreflect.Message {
+	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
+func (*APIKey) Descriptor() ([]byte, []int) {
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *APIKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *APIKey) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *APIKey) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *APIKey) GetExpires() string {
+	if x != nil {
+		return x.Expires
+	}
+	return ""
+}
+
 // Listen says where Cedargate listens. An address is `host:port` or
 // `unix:///path/of/the/socket`; port 0 takes a free one.
 //
@@ -209,7 +295,7 @@ type Listen struct {
 
 func (x *Listen) Reset() {
 	*x = Listen{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	mi := &file_cedargate_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -221,7 +307,7 @@ func (x *Listen) String() string {
 func (*Listen) ProtoMessage() {}
 
 func (x *Listen) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	mi := &file_cedargate_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -234,7 +320,7 @@ func (x *Listen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listen.ProtoReflect.Descriptor instead.
 func (*Listen) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Listen) GetGrpc() string {
@@ -290,14 +376,52 @@ type Issuer struct {
 	// or `[scp, idtyp]` for Microsoft Entra: it tells access tokens from ID
 	// tokens where the audience does not. `roles` stands in ID tokens too and is
 	// a warning. Default: none.
-	RequireOneOf  []string `protobuf:"bytes,8,rep,name=require_one_of,json=requireOneOf,proto3" json:"require_one_of,omitempty"`
+	RequireOneOf []string `protobuf:"bytes,8,rep,name=require_one_of,json=requireOneOf,proto3" json:"require_one_of,omitempty"`
+	// Where a provider puts things: `okta`, `entra` (also `azure-ad`), `auth0`,
+	// `keycloak`, `cognito` or `generic`. It sets the defaults of the fields
+	// below and of `groups_claims`, `roles_claims`, `require_one_of`; what is
+	// written out wins. Default: `generic`. See docs/identity.md.
+	Preset string `protobuf:"bytes,9,opt,name=preset,proto3" json:"preset,omitempty"`
+	// The claims that hold scopes; the first that is there counts, as a string
+	// separated by blanks or an array. Default: `[scope, scp]`.
+	ScopesClaims []string `protobuf:"bytes,10,rep,name=scopes_claims,json=scopesClaims,proto3" json:"scopes_claims,omitempty"`
+	// The claims that hold the OAuth client id; the first that is there counts.
+	// Default: `[client_id, azp, cid, appid]`.
+	ClientClaims []string `protobuf:"bytes,11,rep,name=client_claims,json=clientClaims,proto3" json:"client_claims,omitempty"`
+	// The claim that is compared with the audiences when a token has no `aud`:
+	// `client_id` for Amazon Cognito, whose access tokens have none; such a
+	// token must then say `token_use: access`. Default: none, `aud` is required.
+	AudienceClaim string `protobuf:"bytes,12,opt,name=audience_claim,json=audienceClaim,proto3" json:"audience_claim,omitempty"`
+	// Accept tokens without `sub` that have a `client_id`, of clients that got a
+	// token for themselves: the principal is the agent `<issuer>/<client_id>`.
+	// Tokens with `sid`, `session_state`, `auth_time`, `username` or
+	// `preferred_username` are refused all the same. Default: false.
+	ClientsWithoutSub bool `protobuf:"varint,13,opt,name=clients_without_sub,json=clientsWithoutSub,proto3" json:"clients_without_sub,omitempty"`
+	// What a token without any of the `groups_claims` (`roles_claims`) means:
+	// `refuse`, which answers 403 `groups_incomplete` where a policy could be
+	// fooled by groups that are left out, or `none`, the caller has no groups.
+	// Default: `refuse`.
+	AbsentGroups string `protobuf:"bytes,14,opt,name=absent_groups,json=absentGroups,proto3" json:"absent_groups,omitempty"`
+	// Fetch keys over plain http from other than loopback hosts, as inside a
+	// cluster. Default: false.
+	//
+	// Security: whoever is on the way can replace the keys.
+	InsecureHttp bool `protobuf:"varint,15,opt,name=insecure_http,json=insecureHttp,proto3" json:"insecure_http,omitempty"`
+	// A PEM file with the certificate authorities of the issuer, relative to the
+	// configuration file. Default: those of the system.
+	CaFile string `protobuf:"bytes,16,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
+	// How long the last good keys are used while the issuer cannot be reached,
+	// for instance `24h`. From `1m` to `168h`. Default: `24h`.
+	MaxStale string `protobuf:"bytes,17,opt,name=max_stale,json=maxStale,proto3" json:"max_stale,omitempty"`
+	// Whether `/readyz` waits for the keys of this issuer. Default: true.
+	Required      *bool `protobuf:"varint,18,opt,name=required,proto3,oneof" json:"required,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[2]
+	mi := &file_cedargate_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +433,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[2]
+	mi := &file_cedargate_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +446,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Issuer) GetName() string {
@@ -379,6 +503,76 @@ func (x *Issuer) GetRequireOneOf() []string {
 		return x.RequireOneOf
 	}
 	return nil
+}
+
+func (x *Issuer) GetPreset() string {
+	if x != nil {
+		return x.Preset
+	}
+	return ""
+}
+
+func (x *Issuer) GetScopesClaims() []string {
+	if x != nil {
+		return x.ScopesClaims
+	}
+	return nil
+}
+
+func (x *Issuer) GetClientClaims() []string {
+	if x != nil {
+		return x.ClientClaims
+	}
+	return nil
+}
+
+func (x *Issuer) GetAudienceClaim() string {
+	if x != nil {
+		return x.AudienceClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetClientsWithoutSub() bool {
+	if x != nil {
+		return x.ClientsWithoutSub
+	}
+	return false
+}
+
+func (x *Issuer) GetAbsentGroups() string {
+	if x != nil {
+		return x.AbsentGroups
+	}
+	return ""
+}
+
+func (x *Issuer) GetInsecureHttp() bool {
+	if x != nil {
+		return x.InsecureHttp
+	}
+	return false
+}
+
+func (x *Issuer) GetCaFile() string {
+	if x != nil {
+		return x.CaFile
+	}
+	return ""
+}
+
+func (x *Issuer) GetMaxStale() string {
+	if x != nil {
+		return x.MaxStale
+	}
+	return ""
+}
+
+func (x *Issuer) GetRequired() bool {
+	if x != nil && x.Required != nil {
+		return *x.Required
+	}
+	return false
 }
 
 // Server is one protected MCP server.
@@ -447,14 +641,31 @@ type Server struct {
 	// The catalogue. A tool that is not listed can be called if a policy permits
 	// it, and has the pessimistic hints of the specification: not read-only,
 	// destructive, not idempotent, open world. Default: empty.
-	Tools         []*Tool `protobuf:"bytes,15,rep,name=tools,proto3" json:"tools,omitempty"`
+	Tools []*Tool `protobuf:"bytes,15,rep,name=tools,proto3" json:"tools,omitempty"`
+	// Let callers without a credential be decided by policy, as
+	// `MCP::Anonymous::"anonymous"`. What policies do not permit them is answered
+	// 401, since a token would help. Default: false.
+	Anonymous bool `protobuf:"varint,16,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
+	// The names of the API keys that this server accepts. Default: none. With
+	// keys alone, `issuers` may be left out; there is then no metadata document.
+	ApiKeys []string `protobuf:"bytes,17,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// A header in which clients may send an API key instead of `authorization`,
+	// for instance `x-api-key`. It never reaches the server. Default: none.
+	ApiKeyHeader string `protobuf:"bytes,18,opt,name=api_key_header,json=apiKeyHeader,proto3" json:"api_key_header,omitempty"`
+	// Scopes that include others: a mapping of a scope to a list, for instance
+	// `{ "github:write": ["github:read"] }`. Policies see them all. Default: none.
+	ScopeImplies *structpb.Struct `protobuf:"bytes,19,opt,name=scope_implies,json=scopeImplies,proto3" json:"scope_implies,omitempty"`
+	// What a delegated token (claim `act`) may do: `principal`, what its subject
+	// may, or `intersect`, only what both the subject and the actor, asked as a
+	// principal of its own, may. Default: `principal`.
+	Delegation    string `protobuf:"bytes,20,opt,name=delegation,proto3" json:"delegation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[3]
+	mi := &file_cedargate_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +677,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[3]
+	mi := &file_cedargate_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +690,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Server) GetName() string {
@@ -587,6 +798,41 @@ func (x *Server) GetTools() []*Tool {
 	return nil
 }
 
+func (x *Server) GetAnonymous() bool {
+	if x != nil {
+		return x.Anonymous
+	}
+	return false
+}
+
+func (x *Server) GetApiKeys() []string {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *Server) GetApiKeyHeader() string {
+	if x != nil {
+		return x.ApiKeyHeader
+	}
+	return ""
+}
+
+func (x *Server) GetScopeImplies() *structpb.Struct {
+	if x != nil {
+		return x.ScopeImplies
+	}
+	return nil
+}
+
+func (x *Server) GetDelegation() string {
+	if x != nil {
+		return x.Delegation
+	}
+	return ""
+}
+
 // Tool describes one tool of a server to policies. You state it; it is never
 // taken from the server or the call.
 type Tool struct {
@@ -616,7 +862,7 @@ type Tool struct {
 
 func (x *Tool) Reset() {
 	*x = Tool{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[4]
+	mi := &file_cedargate_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +874,7 @@ func (x *Tool) String() string {
 func (*Tool) ProtoMessage() {}
 
 func (x *Tool) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[4]
+	mi := &file_cedargate_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +887,7 @@ func (x *Tool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tool.ProtoReflect.Descriptor instead.
 func (*Tool) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Tool) GetName() string {
@@ -705,7 +951,7 @@ type Policies struct {
 
 func (x *Policies) Reset() {
 	*x = Policies{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	mi := &file_cedargate_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +963,7 @@ func (x *Policies) String() string {
 func (*Policies) ProtoMessage() {}
 
 func (x *Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	mi := &file_cedargate_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +976,7 @@ func (x *Policies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policies.ProtoReflect.Descriptor instead.
 func (*Policies) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Policies) GetPath() string {
@@ -759,7 +1005,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[6]
+	mi := &file_cedargate_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1017,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[6]
+	mi := &file_cedargate_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1030,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Audit) GetPath() string {
@@ -808,7 +1054,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[7]
+	mi := &file_cedargate_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1066,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[7]
+	mi := &file_cedargate_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1079,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Log) GetFormat() string {
@@ -868,7 +1114,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[8]
+	mi := &file_cedargate_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1126,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[8]
+	mi := &file_cedargate_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1139,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Limits) GetBodyBytes() uint32 {
@@ -921,7 +1167,7 @@ var File_cedargate_v1_config_proto protoreflect.FileDescriptor
 
 const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x19cedargate/v1/config.proto\x12\fcedargate.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x81\x03\n" +
+	"\x19cedargate/v1/config.proto\x12\fcedargate.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xb2\x03\n" +
 	"\x06Config\x12,\n" +
 	"\x06listen\x18\x01 \x01(\v2\x14.cedargate.v1.ListenR\x06listen\x12.\n" +
 	"\aissuers\x18\x02 \x03(\v2\x14.cedargate.v1.IssuerR\aissuers\x12.\n" +
@@ -930,11 +1176,17 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\x05audit\x18\x05 \x01(\v2\x13.cedargate.v1.AuditR\x05audit\x12#\n" +
 	"\x03log\x18\x06 \x01(\v2\x11.cedargate.v1.LogR\x03log\x12,\n" +
 	"\x06limits\x18\a \x01(\v2\x14.cedargate.v1.LimitsR\x06limits\x12&\n" +
-	"\ftrusted_hops\x18\b \x01(\rH\x00R\vtrustedHops\x88\x01\x01B\x0f\n" +
-	"\r_trusted_hops\"2\n" +
+	"\ftrusted_hops\x18\b \x01(\rH\x00R\vtrustedHops\x88\x01\x01\x12/\n" +
+	"\bapi_keys\x18\t \x03(\v2\x14.cedargate.v1.APIKeyR\aapiKeysB\x0f\n" +
+	"\r_trusted_hops\"b\n" +
+	"\x06APIKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x16\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\x12\x18\n" +
+	"\aexpires\x18\x04 \x01(\tR\aexpires\"2\n" +
 	"\x06Listen\x12\x12\n" +
 	"\x04grpc\x18\x01 \x01(\tR\x04grpc\x12\x14\n" +
-	"\x05admin\x18\x02 \x01(\tR\x05admin\"\x8e\x02\n" +
+	"\x05admin\x18\x02 \x01(\tR\x05admin\"\xf5\x04\n" +
 	"\x06Issuer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x19\n" +
@@ -945,7 +1197,19 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\rgroups_claims\x18\x05 \x03(\tR\fgroupsClaims\x12!\n" +
 	"\froles_claims\x18\x06 \x03(\tR\vrolesClaims\x12/\n" +
 	"\x14allow_id_token_shape\x18\a \x01(\bR\x11allowIdTokenShape\x12$\n" +
-	"\x0erequire_one_of\x18\b \x03(\tR\frequireOneOf\"\xf0\x03\n" +
+	"\x0erequire_one_of\x18\b \x03(\tR\frequireOneOf\x12\x16\n" +
+	"\x06preset\x18\t \x01(\tR\x06preset\x12#\n" +
+	"\rscopes_claims\x18\n" +
+	" \x03(\tR\fscopesClaims\x12#\n" +
+	"\rclient_claims\x18\v \x03(\tR\fclientClaims\x12%\n" +
+	"\x0eaudience_claim\x18\f \x01(\tR\raudienceClaim\x12.\n" +
+	"\x13clients_without_sub\x18\r \x01(\bR\x11clientsWithoutSub\x12#\n" +
+	"\rabsent_groups\x18\x0e \x01(\tR\fabsentGroups\x12#\n" +
+	"\rinsecure_http\x18\x0f \x01(\bR\finsecureHttp\x12\x17\n" +
+	"\aca_file\x18\x10 \x01(\tR\x06caFile\x12\x1b\n" +
+	"\tmax_stale\x18\x11 \x01(\tR\bmaxStale\x12\x1f\n" +
+	"\brequired\x18\x12 \x01(\bH\x00R\brequired\x88\x01\x01B\v\n" +
+	"\t_required\"\xad\x05\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bresource\x18\x02 \x01(\tR\bresource\x12\x18\n" +
@@ -964,7 +1228,14 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"undeclared\x18\x0e \x01(\tR\n" +
 	"undeclared\x12(\n" +
-	"\x05tools\x18\x0f \x03(\v2\x12.cedargate.v1.ToolR\x05tools\"\xfd\x01\n" +
+	"\x05tools\x18\x0f \x03(\v2\x12.cedargate.v1.ToolR\x05tools\x12\x1c\n" +
+	"\tanonymous\x18\x10 \x01(\bR\tanonymous\x12\x19\n" +
+	"\bapi_keys\x18\x11 \x03(\tR\aapiKeys\x12$\n" +
+	"\x0eapi_key_header\x18\x12 \x01(\tR\fapiKeyHeader\x12<\n" +
+	"\rscope_implies\x18\x13 \x01(\v2\x17.google.protobuf.StructR\fscopeImplies\x12\x1e\n" +
+	"\n" +
+	"delegation\x18\x14 \x01(\tR\n" +
+	"delegation\"\xfd\x01\n" +
 	"\x04Tool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12%\n" +
@@ -1009,34 +1280,37 @@ func file_cedargate_v1_config_proto_rawDescGZIP() []byte {
 	return file_cedargate_v1_config_proto_rawDescData
 }
 
-var file_cedargate_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_cedargate_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cedargate_v1_config_proto_goTypes = []any{
 	(*Config)(nil),          // 0: cedargate.v1.Config
-	(*Listen)(nil),          // 1: cedargate.v1.Listen
-	(*Issuer)(nil),          // 2: cedargate.v1.Issuer
-	(*Server)(nil),          // 3: cedargate.v1.Server
-	(*Tool)(nil),            // 4: cedargate.v1.Tool
-	(*Policies)(nil),        // 5: cedargate.v1.Policies
-	(*Audit)(nil),           // 6: cedargate.v1.Audit
-	(*Log)(nil),             // 7: cedargate.v1.Log
-	(*Limits)(nil),          // 8: cedargate.v1.Limits
-	(*structpb.Struct)(nil), // 9: google.protobuf.Struct
+	(*APIKey)(nil),          // 1: cedargate.v1.APIKey
+	(*Listen)(nil),          // 2: cedargate.v1.Listen
+	(*Issuer)(nil),          // 3: cedargate.v1.Issuer
+	(*Server)(nil),          // 4: cedargate.v1.Server
+	(*Tool)(nil),            // 5: cedargate.v1.Tool
+	(*Policies)(nil),        // 6: cedargate.v1.Policies
+	(*Audit)(nil),           // 7: cedargate.v1.Audit
+	(*Log)(nil),             // 8: cedargate.v1.Log
+	(*Limits)(nil),          // 9: cedargate.v1.Limits
+	(*structpb.Struct)(nil), // 10: google.protobuf.Struct
 }
 var file_cedargate_v1_config_proto_depIdxs = []int32{
-	1, // 0: cedargate.v1.Config.listen:type_name -> cedargate.v1.Listen
-	2, // 1: cedargate.v1.Config.issuers:type_name -> cedargate.v1.Issuer
-	3, // 2: cedargate.v1.Config.servers:type_name -> cedargate.v1.Server
-	5, // 3: cedargate.v1.Config.policies:type_name -> cedargate.v1.Policies
-	6, // 4: cedargate.v1.Config.audit:type_name -> cedargate.v1.Audit
-	7, // 5: cedargate.v1.Config.log:type_name -> cedargate.v1.Log
-	8, // 6: cedargate.v1.Config.limits:type_name -> cedargate.v1.Limits
-	4, // 7: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
-	9, // 8: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	2,  // 0: cedargate.v1.Config.listen:type_name -> cedargate.v1.Listen
+	3,  // 1: cedargate.v1.Config.issuers:type_name -> cedargate.v1.Issuer
+	4,  // 2: cedargate.v1.Config.servers:type_name -> cedargate.v1.Server
+	6,  // 3: cedargate.v1.Config.policies:type_name -> cedargate.v1.Policies
+	7,  // 4: cedargate.v1.Config.audit:type_name -> cedargate.v1.Audit
+	8,  // 5: cedargate.v1.Config.log:type_name -> cedargate.v1.Log
+	9,  // 6: cedargate.v1.Config.limits:type_name -> cedargate.v1.Limits
+	1,  // 7: cedargate.v1.Config.api_keys:type_name -> cedargate.v1.APIKey
+	5,  // 8: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
+	10, // 9: cedargate.v1.Server.scope_implies:type_name -> google.protobuf.Struct
+	10, // 10: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_cedargate_v1_config_proto_init() }
@@ -1045,16 +1319,17 @@ func file_cedargate_v1_config_proto_init() {
 		return
 	}
 	file_cedargate_v1_config_proto_msgTypes[0].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[3].OneofWrappers = []any{}
 	file_cedargate_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cedargate_v1_config_proto_rawDesc), len(file_cedargate_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
