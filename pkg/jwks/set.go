@@ -20,6 +20,7 @@ type set struct {
 	rings map[string]*ring // by algorithm
 	kids  map[string]bool  // borne by any entry, be it usable or not
 	keys  int              // entries that can verify
+	epoch uint64           // names the document the set was read from
 }
 
 var errNotInSet = errors.New("no key of that kid in the set")
@@ -115,7 +116,7 @@ func parseSet(body []byte, log *slog.Logger) (*set, error) {
 	case len(doc.Keys) > maxEntries:
 		return nil, fmt.Errorf("%d keys, at most %d", len(doc.Keys), maxEntries)
 	}
-	s := &set{rings: map[string]*ring{}, kids: map[string]bool{}}
+	s := &set{rings: map[string]*ring{}, kids: map[string]bool{}, epoch: epochOf(body)}
 	skipped := 0
 	for i, raw := range doc.Keys {
 		e, err := readEntry(raw)
