@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/cedargate/cedargate/pkg/audit"
@@ -19,8 +20,11 @@ type Parts struct {
 	Records interface {
 		Record(ctx context.Context, r audit.Record) error
 	}
-	Now func() time.Time // nil means time.Now
-	Log *slog.Logger     // nil discards
+	// Before is what has served until now: an issuer whose keys come from the
+	// same place keeps its source, and with it the keys. Nil means nothing.
+	Before *Assembly
+	Now    func() time.Time // nil means time.Now
+	Log    *slog.Logger     // nil discards
 }
 
 // An Assembly is everything that serves: immutable, made whole or not at all.
@@ -31,6 +35,8 @@ type Assembly struct {
 	// Keys has one source for each issuer, in the order of Config.Issuers. Each
 	// fetches nothing until its Run is called.
 	Keys []*jwks.Source
+
+	origins []jwks.Config // of Keys
 }
 
 // Assemble makes the parts of c and puts them together. The problems are those
@@ -60,15 +66,50 @@ func (c *Config) Assemble(p Parts) (*Assembly, []Problem) {
 	return a, problems
 }
 
+// origin says where the keys of i come from. Sources of the same origin can
+// stand for each other, so it holds nothing else.
+func (i Issuer) origin() jwks.Config {
+	return jwks.Config{Issuer: i.Identifier, JWKSURI: i.JWKSURI}
+}
+
+// addKeys adds the source of the keys of i, which is that of before where it
+// comes from the same place.
+func (a *Assembly) addKeys(i Issuer, p Parts) (*jwks.Source, error) {
+	origin := i.origin()
+	keys := p.Before.keysFrom(origin)
+	if keys == nil {
+		made := origin
+		made.Log = p.Log
+		var err error
+		if keys, err = jwks.New(made); err != nil {
+			return nil, err
+		}
+	}
+	a.Keys, a.origins = append(a.Keys, keys), append(a.origins, origin)
+	return keys, nil
+}
+
+// keysFrom finds the source of an origin, nil if there is none.
+func (a *Assembly) keysFrom(origin jwks.Config) *jwks.Source {
+	if a == nil {
+		return nil
+	}
+	for n, other := range a.origins {
+		if reflect.DeepEqual(origin, other) {
+			return a.Keys[n]
+		}
+	}
+	return nil
+}
+
 func (c *Config) assemble(p Parts, set *policy.Set) (*Assembly, error) {
 	a := &Assembly{Config: c, Policies: set}
 	verifier := token.Config{Now: p.Now}
 	for _, i := range c.Issuers {
-		keys, err := jwks.New(jwks.Config{Issuer: i.Identifier, JWKSURI: i.JWKSURI, Log: p.Log})
+		keys, err := a.addKeys(i, p)
 		if err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", i.Name, err)
 		}
-		a.Keys = append(a.Keys, keys)
 		verifier.Issuers = append(verifier.Issuers, token.Issuer{
 			Name:              i.Name,
 			Issuer:            i.Identifier,

@@ -43,6 +43,7 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 		Log:         r.log(in.GetLog()),
 		TokenBytes:  r.limit("limits.token_bytes", limits.TokenBytes, 16384, maxTokenBytes),
 		TrustedHops: int(in.GetTrustedHops()),
+		places:      r.places(),
 	}
 	if c.TrustedHops > maxTrustedHops {
 		r.refuse("trusted_hops", fmt.Sprintf("is %d, want 0 to %d", c.TrustedHops, maxTrustedHops), "")

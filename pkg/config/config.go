@@ -41,6 +41,8 @@ type Config struct {
 	// TrustedHops is the number of proxies, from the right of x-forwarded-for,
 	// whose word is believed; 0 takes the peer's address.
 	TrustedHops int
+
+	places []Problem // of the fields that a restart takes, without a message
 }
 
 // An Address is where to listen: the arguments of net.Listen.

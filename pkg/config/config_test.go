@@ -101,7 +101,7 @@ func golden(t *testing.T, name, got string) {
 // same compares configurations as other packages see them.
 func same() cmp.Options {
 	return cmp.Options{
-		cmpopts.IgnoreUnexported(config.Server{}),
+		cmpopts.IgnoreUnexported(config.Config{}, config.Server{}),
 		cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 		cmp.Transformer("text", func(b []byte) string { return string(b) }),
 	}
