@@ -14,15 +14,19 @@ import (
 )
 
 // Decide answers r: denied if a forbid matched or erred, else allowed if a
-// permit matched. Before Cedar is asked, the arguments and the source address
-// that the matching policies read must be what they were validated with.
+// permit matched. Before Cedar is asked, the groups, arguments and the source
+// address that the matching policies read must be there as they were validated
+// with; groups come first, since they decide which policies match.
 // Decide does not block, and calls nothing outside the Set.
 func (s *Set) Decide(r Request) Decision {
 	if s.malformed(r) != nil {
 		return Decision{Reason: "policy_error"}
 	}
-	principal := lineageOf(r.Principal, r.Entities)
-	rules := s.candidates(r.Action, principal, lineageOf(r.Resource, r.Entities))
+	principal, resource := lineageOf(r.Principal, r.Entities), lineageOf(r.Resource, r.Entities)
+	if refused := s.incomplete(r, resource); refused.Reason != "" {
+		return refused
+	}
+	rules := s.candidates(r.Action, principal, resource)
 	args := cedar.Record{}
 	if r.Action == toolsCall {
 		admitted, refused := s.admit(r, rules)
@@ -121,12 +125,16 @@ func (s *Set) below(r Request, principal lineage) []*rule {
 	}
 	var found []*rule
 	for _, c := range s.rules[r.Action] {
-		names := func(uid cedar.EntityUID) bool { return strings.HasPrefix(string(uid.ID), r.TemplatePrefix) }
-		if c.Forbid && c.scope.principal.matches(principal) && slices.ContainsFunc(c.resources, names) {
+		if c.Forbid && c.scope.principal.matches(principal) && c.names(r.TemplatePrefix) {
 			found = append(found, c)
 		}
 	}
 	return found
+}
+
+// names tells whether c names a resource or directory below a prefix.
+func (c *rule) names(prefix string) bool {
+	return slices.ContainsFunc(c.resources, func(uid cedar.EntityUID) bool { return strings.HasPrefix(string(uid.ID), prefix) })
 }
 
 // decide turns what Cedar found into a Decision. Cedar skips a policy that

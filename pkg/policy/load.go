@@ -34,6 +34,7 @@ type rule struct {
 	usage       usage
 	reads       []read            // of tools/call; sorted by path, prefixes first
 	resources   []cedar.EntityUID // that it names: Resource and ResourceDir
+	depends     []dependence      // on groups and roles, to the good of who has them left out
 }
 
 // A loader collects rules and problems. It lives as long as one Load.
@@ -66,6 +67,7 @@ func Load(c Config) (*Set, []Problem) {
 		l.validate(r)
 		l.checkNames(r)
 		l.checkSpellings(r)
+		l.adviseAbsent(r)
 	}
 	l.adviseEmpty()
 
@@ -134,6 +136,7 @@ func (l *loader) newRule(file, text string, p *cedar.Policy) *rule {
 		ast:         tree,
 		denyMessage: string(annotations["deny_message"]),
 		usage:       usageOf(tree),
+		depends:     dependences(tree, p.Effect() == cedar.Forbid),
 		scope: scope{
 			principal: newEntityTest(tree.Principal),
 			resource:  newEntityTest(tree.Resource),

@@ -82,6 +82,9 @@ type Tool struct {
 type Issuer struct {
 	Name          string
 	Groups, Roles bool // groups_claims, roles_claims are configured
+	// AbsentIsNone says that a token without these claims is of a caller
+	// without groups and roles.
+	AbsentIsNone bool
 }
 
 // A Problem is something wrong with a policy file.
@@ -111,6 +114,9 @@ type Request struct {
 	// SourceUnknown says that the source address could not be read: the call
 	// is refused if a policy that can match reads context.sourceIp.
 	SourceUnknown bool
+	// AbsentGroups and AbsentRoles are claims with groups and roles that the
+	// token of the principal does not state, though it may have some.
+	AbsentGroups, AbsentRoles []string
 	// TemplatePrefix is "<server>/<prefix>" when the resource is a URI template
 	// with an expression: every resource below it is meant (contract §3).
 	TemplatePrefix string
@@ -120,18 +126,21 @@ type Request struct {
 type Decision struct {
 	Allowed bool
 	// Reason is permitted, denied_by_policy, no_permit, policy_error,
-	// argument_type, argument_missing, argument_case, argument_undeclared or
-	// source_unknown.
+	// argument_type, argument_missing, argument_case, argument_undeclared,
+	// groups_incomplete or source_unknown.
 	Reason string
 	// Policies are the ids of the policies that decided, Errors those of the
 	// policies that erred; both sorted.
 	Policies, Errors []string
 	// Message is the @deny_message of the first deciding or erring forbid in
-	// the order of ids; "" when there is none.
+	// the order of ids; for groups_incomplete it names the claims and the
+	// policy; "" when there is none.
 	Message string
+	// Absent are the claims of groups_incomplete, by name.
+	Absent []string
 	// Argument, ExpectedType and Readers are set for argument_*: the path as
 	// policies write it, the type it was validated with, and the ids of the
-	// policies that read it.
+	// policies that read it. Readers is also set for groups_incomplete.
 	Argument, ExpectedType string
 	Readers                []string
 }

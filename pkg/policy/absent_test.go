@@ -1,0 +1,117 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cedargate/cedargate/pkg/policy"
+)
+
+// A policy that could be fooled by groups that a token does not state refuses
+// the call; one that such a caller only loses by does not (contract §4).
+func TestGroupsIncomplete(t *testing.T) {
+	const groups, roles = "groups", "realm_access.roles"
+	tests := []struct {
+		name, policy string
+		absent       string // "" means that no policy depends on it
+	}{
+		{"permit of a group", `permit (principal in MCP::Group::"corp/dev", action, resource);`, ""},
+		{"permit when in a group", `permit (principal, action, resource) when { principal in MCP::Group::"corp/dev" };`, ""},
+		{"permit when a tag holds", `permit (principal is MCP::User, action, resource) when { principal.hasTag("groups") && principal.getTag("groups").contains("dev") };`, ""},
+		{"permit when not in a group", `permit (principal, action, resource) when { !(principal in MCP::Group::"corp/temps") };`, groups},
+		{"permit unless in a group", `permit (principal, action, resource) unless { principal in MCP::Group::"corp/temps" };`, groups},
+		{"permit when compared with false", `permit (principal, action, resource) when { (principal in MCP::Group::"corp/temps") == false };`, groups},
+		{"permit when condition of if", `permit (principal, action, resource) when { if principal in MCP::Group::"corp/temps" then false else true };`, groups},
+		{"permit when branch of if", `permit (principal, action, resource) when { if context has client then principal in MCP::Group::"corp/dev" else false };`, ""},
+		{"permit when a tag holds no more", `permit (principal is MCP::User, action, resource) when { principal.hasTag("groups") && ["dev"].containsAll(principal.getTag("groups")) };`, groups},
+		{"permit unless a tag is there", `permit (principal is MCP::User, action, resource) unless { principal.hasTag("groups") };`, groups},
+		{"forbid of a group", `forbid (principal in MCP::Group::"corp/temps", action, resource);`, groups},
+		{"forbid of a group of users", `forbid (principal is MCP::User in MCP::Group::"corp/temps", action, resource);`, groups},
+		{"forbid when in one of some", `forbid (principal, action, resource) when { principal in [MCP::Group::"corp/a", MCP::Group::"corp/b"] };`, groups},
+		{"forbid when not in a group", `forbid (principal, action, resource) when { !(principal in MCP::Group::"corp/dev") };`, groups},
+		{"forbid unless in a group", `forbid (principal, action, resource) unless { principal in MCP::Group::"corp/dev" };`, ""},
+		{"forbid unless in one of some", `forbid (principal, action, resource) unless { principal in [MCP::Group::"corp/a", MCP::Group::"corp/b"] || context has client };`, ""},
+		{"forbid unless a tag holds", `forbid (principal is MCP::User, action, resource) unless { principal.hasTag("groups") && principal.getTag("groups").contains("dev") };`, ""},
+		{"forbid unless not in a group", `forbid (principal, action, resource) unless { !(principal in MCP::Group::"corp/temps") };`, groups},
+		{"forbid of a role", `forbid (principal in MCP::Role::"corp/guest", action, resource);`, roles},
+		{"forbid when a tag of the roles", `forbid (principal is MCP::User, action, resource) when { principal.hasTag("realm_access.roles") };`, roles},
+		{"forbid when a member of the groups", `forbid (principal is MCP::User, action, resource) when { principal.hasTag("groups.temps") };`, groups},
+		{"forbid when a tag that is computed", `forbid (principal is MCP::User, action, resource) when { principal.hasTag(context.rpcMethod) };`, groups + " and " + roles},
+		{"forbid when another tag", `forbid (principal is MCP::User, action, resource) when { principal.hasTag("groupsize") };`, ""},
+		{"another action", `forbid (principal in MCP::Group::"corp/temps", action == MCP::Action::"tools/list", resource);`, ""},
+		{"another resource", `forbid (principal in MCP::Group::"corp/temps", action, resource in MCP::Server::"payments");`, ""},
+		{"another type of principal", `forbid (principal is MCP::Agent in MCP::Group::"corp/temps", action, resource);`, ""},
+		{"another principal", `forbid (principal == MCP::User::"corp/bob", action, resource) unless { !(principal in MCP::Group::"corp/temps") };`, ""},
+		{"no group at all", `forbid (principal, action, resource) when { context has client };`, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			set := load(t, `@id("it")`, test.policy)
+			q := ask("alice").calls("github", "get_issue", "{}")
+			q.AbsentGroups, q.AbsentRoles = []string{groups}, []string{roles}
+			d := set.Decide(q)
+			if test.absent == "" {
+				if d.Reason == "groups_incomplete" {
+					t.Errorf("Decide(%s) = %+v", test.policy, d)
+				}
+				return
+			}
+			want := policy.Decision{
+				Reason: "groups_incomplete", Absent: strings.Split(test.absent, " and "), Readers: []string{"it"},
+				Message: "the access token does not state " + test.absent + ", on which the policy it depends",
+			}
+			if diff := cmp.Diff(want, d); diff != "" {
+				t.Errorf("Decide(%s) (-want +got):\n%s", test.policy, diff)
+			}
+			q.AbsentGroups, q.AbsentRoles = nil, nil
+			if d := set.Decide(q); d.Reason == "groups_incomplete" {
+				t.Errorf("Decide(%s) with all claims = %+v", test.policy, d)
+			}
+		})
+	}
+}
+
+// What one issuer leaves out says nothing about the groups of another.
+func TestGroupsIncompleteOfAnotherIssuer(t *testing.T) {
+	c := world(file("test.cedar", `forbid (principal in MCP::Group::"corp/temps", action, resource);`))
+	c.Issuers = append(c.Issuers, policy.Issuer{Name: "other", Groups: true})
+	q := askAgent("other", "job").calls("github", "get_issue", "{}")
+	q.AbsentGroups = []string{"groups"}
+	if d := mustLoad(t, c).Decide(q); d.Reason != "no_permit" {
+		t.Errorf("Decide() = %+v, want no_permit", d)
+	}
+}
+
+// A template stands for everything below it, in whichever groups the caller is.
+func TestGroupsIncompleteForTemplates(t *testing.T) {
+	set := load(t, `@id("it") forbid (principal in MCP::Group::"corp/temps", action, resource in MCP::ResourceDir::"files/file:///srv/private/");`)
+	q := ask("alice").reads("completion/complete", "files", "file:///srv/{name}")
+	q.TemplatePrefix = "files/file:///srv/"
+	q.AbsentGroups = []string{"groups"}
+	if d := set.Decide(q); d.Reason != "groups_incomplete" {
+		t.Errorf("Decide() = %+v, want groups_incomplete", d)
+	}
+}
+
+// Where absence means none, a forbid on a group binds only those whose token
+// states it, and whoever writes one is told.
+func TestAdviceOnAbsentGroups(t *testing.T) {
+	for text, advised := range map[string]bool{
+		`forbid (principal in MCP::Group::"corp/temps", action, resource);`:                          true,
+		`forbid (principal, action, resource) when { principal in MCP::Role::"corp/guest" };`:        true,
+		`forbid (principal, action, resource) unless { principal in MCP::Group::"corp/dev" };`:       false,
+		`permit (principal, action, resource) unless { principal in MCP::Group::"corp/temps" };`:     false,
+		`forbid (principal, action, resource in MCP::Server::"github") when { context has client };`: false,
+	} {
+		for _, none := range []bool{true, false} {
+			c := world(file("test.cedar", text))
+			c.Issuers[0].AbsentIsNone = none
+			_, problems := policy.Load(c)
+			if got := strings.Contains(show(problems), "advice: MCP::"); got != (advised && none) {
+				t.Errorf("Load(%s) with AbsentIsNone %v found %s", text, none, show(problems))
+			}
+		}
+	}
+}
