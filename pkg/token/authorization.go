@@ -58,11 +58,50 @@ func onlyLine(lines []string) (string, *Error) {
 	case line == "":
 		return "", &Error{Fault: Missing, Reason: NoCredential}
 	case len(lines) > 1:
-		return "", malformed(MalformedCredential, "two Authorization fields")
+		return "", malformed(MalformedCredential, "two fields of one name")
 	}
 	return line, nil
 }
 
 func malformed(reason, why string) *Error {
 	return &Error{Fault: Malformed, Reason: reason, Err: errors.New(why)}
+}
+
+// ParseCredential returns the one credential of a request: a bearer token or
+// API key in the values of its Authorization fields, or an API key in those of
+// the header that the server has for keys, in order; nil if it has none. limit
+// is that of ParseAuthorization, and so are the errors: no_credential if there
+// is none in either, malformed_credential if there is one in both.
+func ParseCredential(authorization, keyHeader []string, limit int) (Credential, *Error) {
+	raw, err := ParseAuthorization(authorization, limit)
+	key, keyErr := parseKeyHeader(keyHeader, limit)
+	switch {
+	case keyErr != nil && keyErr.Fault == Missing:
+		return Credential{Raw: raw}, err
+	case err == nil || err.Fault != Missing:
+		return Credential{}, malformed(MalformedCredential, "an Authorization field and an API key beside it")
+	case keyErr != nil:
+		return Credential{}, keyErr
+	}
+	return Credential{Raw: key, Key: true}, nil
+}
+
+// parseKeyHeader returns the API key of a request that has its own header.
+func parseKeyHeader(lines []string, limit int) (string, *Error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	line, err := onlyLine(lines)
+	if err != nil {
+		return "", err
+	}
+	for i := range len(line) {
+		if c := line[i]; c <= ' ' || c > '~' || c == ',' {
+			return "", malformed(MalformedCredential, "a byte that no API key holds")
+		}
+	}
+	if len(line) > limit {
+		return "", malformed(TokenLimit, "longer than the limit")
+	}
+	return line, nil
 }

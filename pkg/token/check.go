@@ -1,6 +1,8 @@
 package token
 
 import (
+	"context"
+	"crypto"
 	"encoding/base64"
 	"math"
 	"slices"
@@ -21,9 +23,14 @@ type reading struct {
 	signed          string // the text that was signed
 	signature       []byte
 
-	issuer *Issuer
+	iss    string  // the issuer that the token claims; "" if it claims none
+	issuer *Issuer // the one it is, when it is one of the server's
 	alg    string
+	kid    string
 	claims Claims
+
+	actorIssuer *Issuer // nil: there is no actor
+	withoutSub  bool    // the subject is client_id
 }
 
 // read takes a token in the JWS compact serialization apart, RFC 7515 §7.1.
@@ -50,6 +57,7 @@ func read(raw string) (*reading, *Error) {
 		}
 		*into = value
 	}
+	r.iss = r.payload.Get("iss").Text()
 	var err *Error
 	r.signature, err = decode(parts[2])
 	return r, err
@@ -70,39 +78,26 @@ func decode(part string) ([]byte, *Error) {
 // check refuses r for everything that needs no key, in the order of contract
 // §5, and notes what it read in r.claims.
 func (v *Verifier) check(r *reading, accept Accept) *Error {
-	iss, issErr := text(r.payload, "iss")
-	if err := r.checkType(v.issuers[iss]); err != nil {
-		return err
+	for _, c := range checks {
+		if err := c.run(v, r, accept); err != nil {
+			return err
+		}
 	}
-	if err := r.checkAlgorithm(); err != nil {
-		return err
-	}
-	if issErr != nil {
-		return issErr
-	}
-	if err := v.checkIssuer(r, iss, accept); err != nil {
-		return err
-	}
-	if err := v.checkTimes(r); err != nil {
-		return err
-	}
-	if err := r.checkAudience(accept); err != nil {
-		return err
-	}
-	subject, err := required(r.payload, "sub")
-	if err != nil {
-		return err
-	}
-	r.claims.Subject = subject
-	return v.checkActor(r, accept)
+	return nil
 }
 
-// checkType refuses what is not an access token for whoever bears it: RFC 9068
-// §4, RFC 8725 §3.11. issuer is the one the token claims, nil if it is unknown.
-func (r *reading) checkType(issuer *Issuer) *Error {
+// checkExtensions refuses a token that says it must not be understood without
+// an extension, RFC 7515 §4.1.11.
+func (v *Verifier) checkExtensions(r *reading, _ Accept) *Error {
 	if r.header.Get("crit").Kind() != strictjson.Absent {
 		return refuse(MalformedToken, "crit", "header has crit: no extension is understood")
 	}
+	return nil
+}
+
+// checkType refuses what is not an access token: RFC 9068 §4, RFC 8725 §3.11.
+func (v *Verifier) checkType(r *reading, _ Accept) *Error {
+	issuer := v.issuers[r.iss] // the one it claims, nil if it is unknown
 	typ, err := text(r.header, "typ")
 	if err != nil {
 		return err
@@ -122,6 +117,11 @@ func (r *reading) checkType(issuer *Issuer) *Error {
 	if issuer != nil && !r.hasOneOf(issuer.RequireOneOf) {
 		return refuse(TokenType, "", "none of the claims %q", issuer.RequireOneOf)
 	}
+	return nil
+}
+
+// checkBinding refuses a token that is not for whoever bears it.
+func (v *Verifier) checkBinding(r *reading, _ Accept) *Error {
 	switch r.payload.Get("cnf").Kind() {
 	case strictjson.Absent:
 		return nil
@@ -169,7 +169,7 @@ func (r *reading) hasOneOf(names []string) bool {
 }
 
 // checkAlgorithm refuses what no issuer can have in its list, RFC 8725 §3.1.
-func (r *reading) checkAlgorithm() *Error {
+func (v *Verifier) checkAlgorithm(r *reading, _ Accept) *Error {
 	alg, err := text(r.header, "alg")
 	if err != nil {
 		return err
@@ -181,40 +181,54 @@ func (r *reading) checkAlgorithm() *Error {
 	return nil
 }
 
-func (v *Verifier) checkIssuer(r *reading, iss string, accept Accept) *Error {
+// checkIssuer finds the issuer by equality.
+func (v *Verifier) checkIssuer(r *reading, accept Accept) *Error {
+	iss, err := required(r.payload, "iss")
 	issuer := v.issuers[iss]
 	switch {
-	case iss == "":
-		return missing("iss")
+	case err != nil:
+		return err
 	case issuer == nil:
 		return refuse(UnknownIssuer, iss, "no issuer %.200q is configured", iss)
 	case !slices.Contains(accept.Issuers, issuer.Name):
 		return refuse(IssuerNotForServer, iss, "issuer %q is not one of %q", issuer.Name, accept.Issuers)
-	case !slices.Contains(issuer.Algorithms, r.alg):
-		return refuse(Algorithm, r.alg, "alg %.40q is not one of issuer %q", r.alg, issuer.Name)
 	}
 	r.issuer = issuer
 	r.claims.Issuer = issuer.Name
 	return nil
 }
 
-// checkTimes checks exp and nbf, RFC 7519 §4.1.4 and §4.1.5. iat only has to be
-// a number: clocks differ, and exp bounds the rest.
-func (v *Verifier) checkTimes(r *reading) (err *Error) {
-	now, c := v.now(), &r.claims
+// checkIssuersAlgorithm refuses what this issuer does not sign with.
+func (v *Verifier) checkIssuersAlgorithm(r *reading, _ Accept) *Error {
+	if !slices.Contains(r.issuer.Algorithms, r.alg) {
+		return refuse(Algorithm, r.alg, "alg %.40q is not one of issuer %q", r.alg, r.issuer.Name)
+	}
+	return nil
+}
+
+// checkExpiry checks exp, RFC 7519 §4.1.4.
+func (v *Verifier) checkExpiry(r *reading, _ Accept) (err *Error) {
+	c := &r.claims
 	if c.ExpiresAt, err = moment(r.payload, "exp"); err != nil {
 		return err
 	}
 	if c.ExpiresAt.IsZero() {
 		return missing("exp")
 	}
-	if !now.Before(c.ExpiresAt.Add(v.leeway)) {
+	if !v.now().Before(c.ExpiresAt.Add(v.leeway)) {
 		return refuse(Expired, stamp(c.ExpiresAt), "expired at %s", stamp(c.ExpiresAt))
 	}
+	return nil
+}
+
+// checkBeginning checks nbf, RFC 7519 §4.1.5. iat only has to be a number:
+// clocks differ, and exp bounds the rest.
+func (v *Verifier) checkBeginning(r *reading, _ Accept) (err *Error) {
+	c := &r.claims
 	if c.NotBefore, err = moment(r.payload, "nbf"); err != nil {
 		return err
 	}
-	if now.Before(c.NotBefore.Add(-v.leeway)) {
+	if v.now().Before(c.NotBefore.Add(-v.leeway)) {
 		return refuse(NotYetValid, stamp(c.NotBefore), "valid from %s", stamp(c.NotBefore))
 	}
 	c.IssuedAt, err = moment(r.payload, "iat")
@@ -222,11 +236,11 @@ func (v *Verifier) checkTimes(r *reading) (err *Error) {
 }
 
 // checkAudience compares by equality: a resource identifier is no prefix.
-func (r *reading) checkAudience(accept Accept) *Error {
-	aud, ok := stringList(r.payload.Get("aud"))
+func (v *Verifier) checkAudience(r *reading, accept Accept) *Error {
+	aud, err := r.audience()
 	switch {
-	case !ok:
-		return wrongKind("aud")
+	case err != nil:
+		return err
 	case len(aud) == 0 || len(aud) == 1 && aud[0] == "":
 		return missing("aud")
 	}
@@ -237,6 +251,11 @@ func (r *reading) checkAudience(accept Accept) *Error {
 		}
 	}
 	return refuse(AudienceMismatch, strings.Join(aud, " "), "aud is none of %q", accept.Audiences)
+}
+
+// checkSubject reads sub, RFC 9068 §2.2.
+func (v *Verifier) checkSubject(r *reading, _ Accept) *Error {
+	return r.subject()
 }
 
 // checkActor reads the outermost act, RFC 8693 §4.1.
@@ -254,7 +273,7 @@ func (v *Verifier) checkActor(r *reading, accept Accept) *Error {
 		err.Presented = "act." + err.Presented
 		return err
 	}
-	name := r.claims.Issuer
+	r.actorIssuer = r.issuer
 	if act.Get("iss").Kind() != strictjson.Absent {
 		iss, err := text(act, "iss")
 		if err != nil {
@@ -265,9 +284,9 @@ func (v *Verifier) checkActor(r *reading, accept Accept) *Error {
 		if issuer == nil || !slices.Contains(accept.Issuers, issuer.Name) {
 			return refuse(UnknownIssuer, iss, "act.iss %.200q is not one of %q", iss, accept.Issuers)
 		}
-		name = issuer.Name
+		r.actorIssuer = issuer
 	}
-	r.claims.Actor = &Actor{Issuer: name, Subject: subject}
+	r.claims.Actor = &Actor{Issuer: r.actorIssuer.Name, Subject: subject}
 	return nil
 }
 
@@ -327,3 +346,27 @@ func instant(v strictjson.Value) (time.Time, bool) {
 }
 
 func stamp(t time.Time) string { return t.Format(time.RFC3339) }
+
+// checkKeyID reads kid, RFC 7515 §4.1.4. That it is required, unless there is
+// one key alone, is for Keys to say.
+func (v *Verifier) checkKeyID(r *reading, _ Accept) (err *Error) {
+	r.kid, err = text(r.header, "kid")
+	return err
+}
+
+// findKey asks the issuer's keys for the one that the token names.
+func (r *reading) findKey(ctx context.Context) (crypto.PublicKey, *Error) {
+	key, cause := r.issuer.Keys.Key(ctx, r.kid, r.alg)
+	if cause != nil {
+		return nil, noKey(r.kid, cause)
+	}
+	return key, nil
+}
+
+// checkSignature is the last check: what r says after it is to be believed.
+func (r *reading) checkSignature(key crypto.PublicKey) *Error {
+	if cause := verifySignature(r, key); cause != nil {
+		return refuse(BadSignature, r.kid, "%s: %w", r.alg, cause)
+	}
+	return nil
+}

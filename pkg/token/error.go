@@ -14,7 +14,7 @@ const (
 	MalformedCredential = "malformed_credential" // Malformed
 	TokenLimit          = "token_limit"          // Malformed: a login brings the same token
 
-	WrongScheme        = "wrong_scheme" // Invalid, as all to bound_token
+	WrongScheme        = "wrong_scheme" // Invalid, as all to api_key_not_for_server
 	MalformedToken     = "malformed_token"
 	UnknownIssuer      = "unknown_issuer"
 	IssuerNotForServer = "issuer_not_for_server"
@@ -27,9 +27,13 @@ const (
 	MissingClaim       = "missing_claim"
 	TokenType          = "token_type"
 	BoundToken         = "bound_token"
+	MalformedAPIKey    = "malformed_api_key"
+	UnknownAPIKey      = "unknown_api_key"
+	APIKeyNotForServer = "api_key_not_for_server"
 
 	IssuerUnavailable = "issuer_unavailable" // Ours
 	KeyUnknownYet     = "key_unknown_yet"    // Ours
+	Deadline          = "deadline"           // Ours
 )
 
 // presentedBytes bounds Presented, contract §7.

@@ -52,7 +52,7 @@ func FuzzVerify(f *testing.F) {
 		if sign {
 			signature = ed25519.Sign(fuzzKey, []byte(text))
 		}
-		got, err := v.Verify(t.Context(), token.Credential{Raw: text+"."+encode(signature)}, accept)
+		got, err := v.Verify(t.Context(), token.Credential{Raw: text + "." + encode(signature)}, accept)
 		var refused *token.Error
 		if err != nil {
 			if !errors.As(err, &refused) || refused.Reason == "" || refused.Fault == token.Ours || len(refused.Presented) > 256 {

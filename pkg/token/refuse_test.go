@@ -181,7 +181,7 @@ func TestVerifyShape(t *testing.T) {
 	parts := strings.Split(good, ".")
 	pad := func(part string) string { return part + strings.Repeat("=", (4-len(part)%4)%4) }
 	tests := map[string]string{
-		"empty": "", "one part": parts[0], "two parts": parts[0] + "." + parts[1], "four parts": good + ".x", "five parts": good + ".x.y",
+		"a dot": ".", "one part": parts[0], "two parts": parts[0] + "." + parts[1], "four parts": good + ".x", "five parts": good + ".x.y",
 		"no header": "." + parts[1] + "." + parts[2], "no payload": parts[0] + ".." + parts[2],
 		"padded":                   pad(parts[0]+"AA") + "." + parts[1] + "." + parts[2],
 		"line break in payload":    parts[0] + "." + parts[1][:4] + "\n" + parts[1][4:] + "." + parts[2],

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -20,10 +21,14 @@ const (
 
 // Config is what a Verifier is made from.
 type Config struct {
-	Issuers []Issuer // at least one; no two have one name or one identifier
+	Issuers []Issuer // no two have one name or one identifier
+	APIKeys []APIKey // no two have one name or one hash; one of either at least
 	// Leeway is added to exp and taken from nbf; 0 means 30 s, at most 5 minutes.
 	Leeway time.Duration
 	Now    func() time.Time // nil means time.Now
+	// CacheBytes bounds the memory of verified claims that are kept, about; 0
+	// means 32 MiB.
+	CacheBytes int
 }
 
 // An Issuer is one authorization server whose tokens are accepted.
@@ -36,6 +41,22 @@ type Issuer struct {
 	// GroupsClaims and RolesClaims name the claims with groups and roles: each
 	// literally, or as a path cut at dots.
 	GroupsClaims, RolesClaims []string
+	// AbsentIsNone says that a token without any of them is of a caller without
+	// groups or roles; else Claims.AbsentGroups and AbsentRoles are set.
+	AbsentIsNone bool
+	// ScopesClaims and ClientClaims name the claims with scopes, of which the
+	// first that is there counts, and with the client id, of which the first
+	// that is a string and not empty counts; each literally, or as a path cut
+	// at dots. Empty means those of Preset("generic").
+	ScopesClaims, ClientClaims []string
+	// AudienceClaim names the claim that stands for an aud that is absent, in
+	// tokens that say token_use: access; "" means that aud is required.
+	AudienceClaim string
+	// ClientsWithoutSub takes client_id for a sub that is absent.
+	ClientsWithoutSub bool
+	// ServiceAccounts takes what Keycloak writes for the service account of a
+	// client for a token that the client got for itself.
+	ServiceAccounts bool
 	// AllowIDTokenShape accepts tokens with at_hash, c_hash or nonce, for an
 	// issuer that has nothing else.
 	AllowIDTokenShape bool
@@ -43,14 +64,18 @@ type Issuer struct {
 	// is required.
 	RequireOneOf []string
 	Keys         Keys // of this issuer alone
+
+	epoch func() uint64 // of Keys; nil: it does not tell
 }
 
-// A Verifier verifies access tokens. It is immutable and safe for concurrent
-// use.
+// A Verifier verifies access tokens, and remembers for a while which it has
+// verified. What it is made of never changes; it is safe for concurrent use.
 type Verifier struct {
 	issuers map[string]*Issuer // by identifier
+	keys    map[KeyHash]APIKey
 	leeway  time.Duration
 	now     func() time.Time
+	cache   *cache
 }
 
 // methods are the algorithms that are verified. There is no symmetric one and
@@ -69,8 +94,8 @@ var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now}
 	switch {
-	case len(c.Issuers) == 0:
-		return nil, errors.New("no issuers")
+	case len(c.Issuers) == 0 && len(c.APIKeys) == 0:
+		return nil, errors.New("neither issuers nor API keys")
 	case c.Leeway < 0 || c.Leeway > maxLeeway:
 		return nil, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway)
 	case c.Leeway == 0:
@@ -79,11 +104,24 @@ func New(c Config) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
+	if c.CacheBytes < 0 {
+		return nil, fmt.Errorf("cache of %d bytes", c.CacheBytes)
+	}
+	var err error
+	if v.cache, err = newCache(c.CacheBytes); err != nil {
+		return nil, err
+	}
+	if err := v.addKeys(c.APIKeys); err != nil {
+		return nil, err
+	}
 	names := make(map[string]bool)
 	for _, issuer := range c.Issuers {
 		i, err := issuer.checked()
 		if err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", issuer.Name, err)
+		}
+		if i.Name == KeyIssuer && len(c.APIKeys) > 0 {
+			return nil, fmt.Errorf("issuer %q: that is the name of API keys", i.Name)
 		}
 		if names[i.Name] {
 			return nil, fmt.Errorf("issuer %q: a second one of that name", i.Name)
@@ -106,14 +144,25 @@ func (i Issuer) checked() (*Issuer, error) {
 	case i.Keys == nil:
 		return nil, errors.New("no keys")
 	}
-	for _, name := range slices.Concat(i.GroupsClaims, i.RolesClaims, i.RequireOneOf) {
+	for _, name := range slices.Concat(i.GroupsClaims, i.RolesClaims, i.RequireOneOf, i.ScopesClaims, i.ClientClaims) {
 		if name == "" {
 			return nil, errors.New("a claim without a name")
 		}
 	}
+	if keys, ok := i.Keys.(interface{ Epoch() uint64 }); ok {
+		i.epoch = keys.Epoch
+	}
 	i.GroupsClaims = slices.Clone(i.GroupsClaims)
 	i.RolesClaims = slices.Clone(i.RolesClaims)
 	i.RequireOneOf = slices.Clone(i.RequireOneOf)
+	i.ScopesClaims = slices.Clone(i.ScopesClaims)
+	i.ClientClaims = slices.Clone(i.ClientClaims)
+	if len(i.ScopesClaims) == 0 {
+		i.ScopesClaims = genericScopes()
+	}
+	if len(i.ClientClaims) == 0 {
+		i.ClientClaims = genericClients()
+	}
 	i.Algorithms = slices.Clone(i.Algorithms)
 	for n, alg := range i.Algorithms {
 		if methods[alg] == nil {
@@ -135,8 +184,12 @@ func (i Issuer) checked() (*Issuer, error) {
 // takes it. The error is an *Error. Verify is safe for concurrent use.
 func (v *Verifier) Verify(ctx context.Context, c Credential, accept Accept) (Claims, error) {
 	switch {
+	case c.Raw == "" && accept.Anonymous:
+		return Claims{Kind: Anonymous}, nil
 	case c.Raw == "":
 		return Claims{}, &Error{Fault: Missing, Reason: NoCredential}
+	case c.Key || IsAPIKey(c.Raw):
+		return v.verifyKey(c.Raw, accept)
 	default:
 		return v.verifyToken(ctx, c.Raw, accept)
 	}
@@ -146,10 +199,20 @@ func (v *Verifier) Verify(ctx context.Context, c Credential, accept Accept) (Cla
 // accepted issuers signed for one of the accepted audiences (RFC 9068 §4, RFC
 // 8725). What can be refused without a key is refused first, and costs time in
 // proportion to the length of raw; then Keys is asked, which may wait for ctx;
-// then the signature is verified.
+// then the signature is verified, which may wait for other verifications, but
+// not beyond ctx. Of a token that was verified a moment ago only what time and
+// accept decide is checked again.
 //
-// It checks neither scopes nor groups, which are for policies.
+// It checks neither scopes nor groups, which are for policies. The slices and
+// maps of the Claims are shared, and are to be read only.
 func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (Claims, error) {
+	var id tokenID
+	if len(raw) <= MaxLimit {
+		id = sha256.Sum256([]byte(raw))
+		if who, ok := v.recall(id, accept); ok {
+			return who, nil
+		}
+	}
 	r, err := read(raw)
 	if err != nil {
 		return Claims{}, err
@@ -157,16 +220,21 @@ func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (
 	if err := v.check(r, accept); err != nil {
 		return Claims{}, err
 	}
-	kid, err := text(r.header, "kid")
+	return v.verifyOnce(ctx, r, id, raw)
+}
+
+// verifyHere verifies the signature of r, and completes its claims.
+func (v *Verifier) verifyHere(ctx context.Context, r *reading, raw string) (Claims, *Error) {
+	key, err := r.findKey(ctx)
 	if err != nil {
 		return Claims{}, err
 	}
-	key, cause := r.issuer.Keys.Key(ctx, kid, r.alg)
-	if cause != nil {
-		return Claims{}, noKey(kid, cause)
+	if err := v.cache.begin(ctx); err != nil {
+		return Claims{}, err
 	}
-	if cause := verifySignature(r, key); cause != nil {
-		return Claims{}, refuse(BadSignature, kid, "%s: %w", r.alg, cause)
+	defer v.cache.end()
+	if err := r.checkSignature(key); err != nil {
+		return Claims{}, err
 	}
 	r.believe(raw)
 	return r.claims, nil
