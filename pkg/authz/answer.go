@@ -146,7 +146,12 @@ var denials = map[string]string{
 	"source_unknown":      "the source address cannot be read",
 }
 
-func denied(d policy.Decision) answer {
+// ofPolicies are the reasons that another principal could change.
+var ofPolicies = map[string]bool{"denied_by_policy": true, "no_permit": true, "policy_error": true}
+
+// denied is 403, since another token of the same caller would not help; for a
+// caller without a credential it is 401, since one would.
+func (c *check) denied(d policy.Decision, who token.Claims) answer {
 	a := answer{status: http.StatusForbidden, layer: authorization, reason: d.Reason, message: d.Message}
 	if a.message == "" {
 		a.message = denials[d.Reason]
@@ -154,20 +159,28 @@ func denied(d policy.Decision) answer {
 	if a.message == "" {
 		a.message = "not permitted by policy"
 	}
+	if who.Kind == token.Anonymous && ofPolicies[d.Reason] {
+		a.status = http.StatusUnauthorized
+		a.extra = []mcp.Field{{Name: "www-authenticate", Value: c.site.challengeFor(c.request).missing}}
+	}
 	return a
 }
 
 // allow says which headers change on the way to the server (contract §6): ours
-// are set, every other that looks like ours is removed, and the token stays
-// here unless the operator wants it forwarded.
+// are set, every other that looks like ours is removed, and the credential stays
+// here: a token unless the operator wants it forwarded, an API key always.
 func (c *check) allow(who token.Claims) answer {
 	a := answer{allowed: true, status: http.StatusOK, layer: authorization, reason: "permitted"}
 	a.upstream = []mcp.Field{
 		{Name: "x-cedargate-principal", Value: partyName(who.Kind, who.Issuer, who.Subject)},
 		{Name: "x-cedargate-decision-id", Value: c.record.DecisionID},
 	}
-	if !c.site.ForwardToken {
+	byKey := len(c.site.APIKeys) > 0 && who.Issuer == token.KeyIssuer
+	if byKey || !c.site.ForwardToken {
 		a.remove = append(a.remove, "authorization")
+	}
+	if len(c.keyFields()) > 0 { // Envoy need not allow the removal of what nobody sends
+		a.remove = append(a.remove, c.site.KeyHeader)
 	}
 	for _, f := range c.request.HTTP.Header {
 		name := strings.ReplaceAll(f.Name, "_", "-")

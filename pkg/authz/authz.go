@@ -52,7 +52,14 @@ type Server struct {
 	Hosts     []string // lower case; with and without the scheme's default port
 	Paths     []string // compared byte for byte
 	Issuers   []string // configured names of the issuers
-	// AuthorizationServers are the issuer identifiers for the metadata document.
+	// APIKeys are the names of the API keys that are accepted, as bearer tokens
+	// and in KeyHeader; "" means that there is no such header.
+	APIKeys   []string
+	KeyHeader string // lower case
+	// Anonymous lets callers without a credential be decided by the policies.
+	Anonymous bool
+	// AuthorizationServers are the issuer identifiers for the metadata document;
+	// a server without any has none.
 	AuthorizationServers []string
 	Scopes               []string // scopes_supported
 	Environments         []string
@@ -60,6 +67,11 @@ type Server struct {
 	ForwardToken         bool
 	Rules                mcp.Rules
 	Tools                map[string]policy.Tool
+}
+
+// Accept is what s accepts of a credential.
+func (s Server) Accept() token.Accept {
+	return token.Accept{Issuers: s.Issuers, Audiences: s.Audiences, Keys: s.APIKeys, Anonymous: s.Anonymous}
 }
 
 // Config is what an Engine is made from. Servers, Tokens, Policies and Records

@@ -81,12 +81,15 @@ func (c *check) rules() mcp.Rules {
 	return mcp.Rules{}
 }
 
+// authenticate tells who asks. Who has no credential is verified to be nobody
+// in particular, where the server takes such callers; whose credential is bad
+// never is.
 func (c *check) authenticate() (token.Claims, *token.Error) {
-	raw, malformed := token.ParseAuthorization(headers(c.request.HTTP, "authorization"), c.TokenBytes)
-	if malformed != nil {
-		return token.Claims{}, malformed
+	credential, unread := token.ParseCredential(headers(c.request.HTTP, "authorization"), c.keyFields(), c.TokenBytes)
+	if unread != nil && (unread.Fault != token.Missing || !c.site.Anonymous) {
+		return token.Claims{}, unread
 	}
-	who, err := c.Tokens.Verify(c.ctx, token.Credential{Raw: raw}, token.Accept{Issuers: c.site.Issuers, Audiences: c.site.Audiences})
+	who, err := c.Tokens.Verify(c.ctx, credential, c.site.Accept())
 	if err == nil {
 		if who.Kind == token.Nobody {
 			return who, &token.Error{Reason: "internal", Err: errors.New("verified claims of nobody")}
@@ -98,6 +101,14 @@ func (c *check) authenticate() (token.Claims, *token.Error) {
 		refused = &token.Error{Reason: "internal", Err: err}
 	}
 	return token.Claims{}, refused
+}
+
+// keyFields are the values of the server's header for API keys.
+func (c *check) keyFields() []string {
+	if c.site.KeyHeader == "" {
+		return nil
+	}
+	return headers(c.request.HTTP, c.site.KeyHeader)
 }
 
 // authorize asks the policies every question of the call. All are asked, so
@@ -119,7 +130,7 @@ func (c *check) authorize(who token.Claims) answer {
 	}
 	c.noteDecision(first, who)
 	if !first.Allowed {
-		return denied(first)
+		return c.denied(first, who)
 	}
 	return c.allow(who)
 }

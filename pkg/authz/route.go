@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cedargate/cedargate/pkg/mcp"
@@ -80,6 +81,9 @@ func newRoutes(servers []Server) (routes, error) {
 // addBare gives s the bare metadata path wherever it is the only server, so
 // that there is no question whose document it is. at counts servers by host.
 func (r routes) addBare(s *site, at map[string]int) {
+	if len(s.AuthorizationServers) == 0 {
+		return
+	}
 	bare, everywhere := s.document(s.Resource), true
 	for _, host := range s.Hosts {
 		if at[host] == 1 {
@@ -149,6 +153,10 @@ func newSite(server Server) (*site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server %q: %w", server.Name, err)
 	}
+	if len(server.AuthorizationServers) == 0 {
+		s.challenges[""] = newChallenge(nil, "")
+		return s, nil
+	}
 	s.challenges[""] = newChallenge(server.Scopes, configured)
 	for _, spelling := range spellings(server.Resource) {
 		at, err := metadataURL(spelling)
@@ -167,6 +175,9 @@ func (s *site) places() map[string]place {
 	places := map[string]place{}
 	for _, path := range s.Paths {
 		places[path] = place{site: s}
+	}
+	if len(s.AuthorizationServers) == 0 {
+		return places // nowhere to get a token from
 	}
 	for _, spelling := range spellings(s.Resource) {
 		if path := pathOf(spelling); path != "/" {
@@ -246,16 +257,23 @@ func (s *site) challengeFor(r Request) challenge {
 }
 
 // newChallenge writes the parameters in the order that every SDK's parser
-// reads: error, scope, resource_metadata, error_description; none empty.
+// reads: error, scope, resource_metadata, error_description; none empty. at is
+// the URL of the metadata document; "" means that there is none.
 func newChallenge(scopes []string, at string) challenge {
-	params := `resource_metadata="` + at + `"`
+	var params []string
 	if len(scopes) > 0 {
-		params = `scope="` + strings.Join(scopes, " ") + `", ` + params
+		params = append(params, `scope="`+strings.Join(scopes, " ")+`"`)
+	}
+	if at != "" {
+		params = append(params, `resource_metadata="`+at+`"`)
+	}
+	with := func(before, after []string) string {
+		return strings.TrimSuffix("Bearer "+strings.Join(slices.Concat(before, params, after), ", "), " ")
 	}
 	return challenge{
-		missing: "Bearer " + params,
-		invalid: `Bearer error="invalid_token", ` + params + `, error_description="the access token is not valid here"`,
-		request: `Bearer error="invalid_request", ` + params + `, error_description="the credential cannot be read"`,
+		missing: with(nil, nil),
+		invalid: with([]string{`error="invalid_token"`}, []string{`error_description="the access token is not valid here"`}),
+		request: with([]string{`error="invalid_request"`}, []string{`error_description="the credential cannot be read"`}),
 	}
 }
 

@@ -102,9 +102,15 @@ func (a *Assembly) keysFrom(origin jwks.Config) *jwks.Source {
 	return nil
 }
 
-func (c *Config) assemble(p Parts, set *policy.Set) (*Assembly, error) {
-	a := &Assembly{Config: c, Policies: set}
-	verifier := token.Config{Now: p.Now}
+// Verifier makes what verifies credentials, without policies. Of p it takes
+// Now and Log. Keys are fetched when a credential asks for them.
+func (c *Config) Verifier(p Parts) (*token.Verifier, error) {
+	return (&Assembly{Config: c}).verifier(p)
+}
+
+func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
+	c := a.Config
+	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys}
 	for _, i := range c.Issuers {
 		keys, err := a.addKeys(i, p)
 		if err != nil {
@@ -121,7 +127,12 @@ func (c *Config) assemble(p Parts, set *policy.Set) (*Assembly, error) {
 			Keys:              keys,
 		})
 	}
-	tokens, err := token.New(verifier)
+	return token.New(verifier)
+}
+
+func (c *Config) assemble(p Parts, set *policy.Set) (*Assembly, error) {
+	a := &Assembly{Config: c, Policies: set}
+	tokens, err := a.verifier(p)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,11 @@ const (
 
 // config checks what the file means and fills in the defaults.
 func (r *reader) config(in *cedargatev1.Config) *Config {
-	for _, path := range []string{"issuers", "servers", "policies.path"} {
+	for _, path := range []string{"servers", "policies.path"} {
 		r.required(path)
+	}
+	if !r.has("api_keys") {
+		r.required("issuers")
 	}
 	policies := cmp.Or(in.GetPolicies(), &cedargatev1.Policies{})
 	limits := cmp.Or(in.GetLimits(), &cedargatev1.Limits{})
@@ -37,6 +40,7 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 	}
 	c := &Config{
 		Issuers:     r.issuers(in.GetIssuers()),
+		APIKeys:     r.apiKeys(in.GetApiKeys()),
 		PolicyPath:  policies.GetPath(),
 		OmitBuiltin: !orTrue(policies.Builtin),
 		AuditPath:   cmp.Or(in.GetAudit().GetPath(), "stdout"),
@@ -50,6 +54,7 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 	}
 	r.listen(in.GetListen(), c)
 	c.Servers = r.servers(in.GetServers(), c.Issuers, rules)
+	r.keysInUse(c)
 	return c
 }
 

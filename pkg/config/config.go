@@ -17,6 +17,7 @@ import (
 
 	"github.com/cedargate/cedargate/pkg/authz"
 	"github.com/cedargate/cedargate/pkg/policy"
+	"github.com/cedargate/cedargate/pkg/token"
 	cedargatev1 "github.com/cedargate/cedargate/proto/cedargate/v1"
 )
 
@@ -25,6 +26,7 @@ import (
 type Config struct {
 	GRPC, Admin Address
 	Issuers     []Issuer
+	APIKeys     []token.APIKey
 	Servers     []Server
 	// PolicyPath is the directory of the policies, relative to the
 	// configuration file unless it is absolute.
@@ -152,11 +154,15 @@ func (c *Config) PolicyServers() []policy.Server {
 	return servers
 }
 
-// PolicyIssuers gives the issuers as policies are validated with them.
+// PolicyIssuers gives the issuers as policies are validated with them: those of
+// tokens, and the one that API keys have for an issuer.
 func (c *Config) PolicyIssuers() []policy.Issuer {
 	issuers := make([]policy.Issuer, len(c.Issuers))
 	for i, s := range c.Issuers {
 		issuers[i] = policy.Issuer{Name: s.Name, Groups: len(s.GroupsClaims) > 0, Roles: len(s.RolesClaims) > 0}
+	}
+	if len(c.APIKeys) > 0 {
+		issuers = append(issuers, policy.Issuer{Name: token.KeyIssuer, Groups: true})
 	}
 	return issuers
 }

@@ -45,6 +45,9 @@ func (r *reader) server(path string, in *cedargatev1.Server, issuers []Issuer, r
 			Name:         in.GetName(),
 			Resource:     in.GetResource(),
 			Issuers:      in.GetIssuers(),
+			APIKeys:      in.GetApiKeys(),
+			KeyHeader:    r.keyHeader(path, in),
+			Anonymous:    in.GetAnonymous(),
 			Scopes:       in.GetScopesSupported(),
 			Environments: in.GetEnvironments(),
 			Location:     r.location(path+".time_zone", in.GetTimeZone()),
@@ -54,6 +57,9 @@ func (r *reader) server(path string, in *cedargatev1.Server, issuers []Issuer, r
 		},
 	}
 	r.place(path, in, &s)
+	if !r.has(path + ".api_keys") {
+		r.required(path + ".issuers")
+	}
 	accepted := r.accepted(path+".issuers", in.GetIssuers(), issuers)
 	for _, issuer := range accepted {
 		s.AuthorizationServers = append(s.AuthorizationServers, issuer.Identifier)
@@ -123,7 +129,6 @@ func (r *reader) resource(path, text string) *webURL {
 
 // accepted finds the issuers that a server names.
 func (r *reader) accepted(path string, names []string, issuers []Issuer) (accepted []Issuer) {
-	r.required(path)
 	r.notEmpty(path, "names no issuer, nobody could be authenticated")
 	var known []string
 	for _, issuer := range issuers {
