@@ -50,6 +50,9 @@ type Record struct {
 
 // A Question is one thing that had to be permitted.
 type Question struct {
+	// Principal is the actor of a delegated token, "Agent/corp/bot", where it
+	// was asked about; "" is the principal of the record.
+	Principal        string
 	Action, Resource string // "tools/call", "Tool/github/refund"
 	Decision         string
 	Policies, Errors []string

@@ -76,6 +76,7 @@ func appendQuestions(b []byte, questions []Question) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, '{')
+		b = appendText(b, "principal", q.Principal, longText)
 		b = appendText(b, "action", q.Action, longText)
 		b = appendText(b, "resource", q.Resource, longText)
 		b = appendText(b, "decision", q.Decision, longText)

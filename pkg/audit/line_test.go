@@ -27,7 +27,7 @@ func full() audit.Record {
 		Scopes: []string{"mcp:read", "mcp:tools"}, SourceAddress: "192.0.2.7", PeerAddress: "10.0.0.1",
 		UserAgent: "go-sdk/1.8.0", ClientInfo: "cli/1", Host: "mcp.example.com", Path: "/mcp",
 		Questions: []audit.Question{{
-			Action: "tools/call", Resource: "Tool/shop/refund", Decision: "deny",
+			Principal: "Agent/corp/bot", Action: "tools/call", Resource: "Tool/shop/refund", Decision: "deny",
 			Policies: []string{"cap-refunds"}, Errors: []string{"broken"},
 		}},
 		PolicySet: "abcdef012345", Duration: 1234 * time.Microsecond,
@@ -61,7 +61,7 @@ func TestLineNamesEveryField(t *testing.T) {
 		`"session":"0123456789ab","principal":"User/corp/alice","issuer":"corp","client":"Client/corp/cli",` +
 		`"actor":"Agent/corp/bot","token_id":"j-1","token_issued_at":"2026-11-25T12:04:05.000Z",` +
 		`"token_expires_at":"2026-11-25T13:04:05.000Z","scopes":["mcp:read","mcp:tools"],"source_address":"192.0.2.7",` +
-		`"user_agent":"go-sdk/1.8.0","client_info":"cli/1","questions":[{"action":"tools/call",` +
+		`"user_agent":"go-sdk/1.8.0","client_info":"cli/1","questions":[{"principal":"Agent/corp/bot","action":"tools/call",` +
 		`"resource":"Tool/shop/refund","decision":"deny","policies":["cap-refunds"],"errors":["broken"]}],` +
 		`"policy_set":"abcdef012345","duration_us":1234,"host":"mcp.example.com","path":"/mcp",` +
 		`"argument":"args.amount","expected_type":"Long","argument_policies":["cap-refunds"],` +

@@ -160,7 +160,7 @@ func (s *Set) incomplete(r Request, resource lineage) Decision {
 		for _, d := range c.depends {
 			if absent := d.absent(r, issuer); len(absent) > 0 {
 				return Decision{
-					Reason: "groups_incomplete", Absent: absent, Readers: []string{c.ID},
+					Reason: "groups_incomplete", Absent: absent, Policies: []string{c.ID},
 					Message: fmt.Sprintf("the access token does not state %s, on which the policy %s depends", strings.Join(absent, " and "), c.ID),
 				}
 			}

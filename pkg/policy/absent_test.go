@@ -59,7 +59,7 @@ func TestGroupsIncomplete(t *testing.T) {
 				return
 			}
 			want := policy.Decision{
-				Reason: "groups_incomplete", Absent: strings.Split(test.absent, " and "), Readers: []string{"it"},
+				Reason: "groups_incomplete", Absent: strings.Split(test.absent, " and "), Policies: []string{"it"},
 				Message: "the access token does not state " + test.absent + ", on which the policy it depends",
 			}
 			if diff := cmp.Diff(want, d); diff != "" {

@@ -129,7 +129,8 @@ type Decision struct {
 	// argument_type, argument_missing, argument_case, argument_undeclared,
 	// groups_incomplete or source_unknown.
 	Reason string
-	// Policies are the ids of the policies that decided, Errors those of the
+	// Policies are the ids of the policies that decided, or of the one that
+	// depends on Absent; Errors those of the
 	// policies that erred; both sorted.
 	Policies, Errors []string
 	// Message is the @deny_message of the first deciding or erring forbid in
@@ -140,7 +141,7 @@ type Decision struct {
 	Absent []string
 	// Argument, ExpectedType and Readers are set for argument_*: the path as
 	// policies write it, the type it was validated with, and the ids of the
-	// policies that read it. Readers is also set for groups_incomplete.
+	// policies that read it.
 	Argument, ExpectedType string
 	Readers                []string
 }

@@ -463,7 +463,10 @@ type Question struct {
 	Policies []string `protobuf:"bytes,4,rep,name=policies,proto3" json:"policies,omitempty"`
 	// The ids of the policies that erred. Cedar's own words quote values and are
 	// not recorded.
-	Errors        []string `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
+	Errors []string `protobuf:"bytes,5,rep,name=errors,proto3" json:"errors,omitempty"`
+	// Who was asked about, where that is not the `principal` of the record: with
+	// `delegation: intersect` the actor of a delegated token, `Agent/corp/bot`.
+	Principal     string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +536,13 @@ func (x *Question) GetErrors() []string {
 	return nil
 }
 
+func (x *Question) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
 var File_cedargate_v1_decision_proto protoreflect.FileDescriptor
 
 const file_cedargate_v1_decision_proto_rawDesc = "" +
@@ -587,13 +597,14 @@ const file_cedargate_v1_decision_proto_rawDesc = "" +
 	"\x11argument_policies\x18' \x03(\tR\x10argumentPolicies\x12#\n" +
 	"\rabsent_claims\x18( \x03(\tR\fabsentClaims\x12\x16\n" +
 	"\x06detail\x18) \x01(\tR\x06detail\x12\x1c\n" +
-	"\tpresented\x18* \x01(\tR\tpresented\"\x8e\x01\n" +
+	"\tpresented\x18* \x01(\tR\tpresented\"\xac\x01\n" +
 	"\bQuestion\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x1a\n" +
 	"\bresource\x18\x02 \x01(\tR\bresource\x12\x1a\n" +
 	"\bdecision\x18\x03 \x01(\tR\bdecision\x12\x1a\n" +
 	"\bpolicies\x18\x04 \x03(\tR\bpolicies\x12\x16\n" +
-	"\x06errors\x18\x05 \x03(\tR\x06errorsB?Z=github.com/cedargate/cedargate/proto/cedargate/v1;cedargatev1b\x06proto3"
+	"\x06errors\x18\x05 \x03(\tR\x06errors\x12\x1c\n" +
+	"\tprincipal\x18\x06 \x01(\tR\tprincipalB?Z=github.com/cedargate/cedargate/proto/cedargate/v1;cedargatev1b\x06proto3"
 
 var (
 	file_cedargate_v1_decision_proto_rawDescOnce sync.Once
