@@ -24,6 +24,7 @@ func (r *reading) believe(raw string) {
 	c.Scopes = r.scopes()
 	c.Groups = r.values(r.issuer.GroupsClaims, true)
 	c.Roles = r.values(r.issuer.RolesClaims, false)
+	r.noteAbsent()
 	if r.emailVerified() {
 		c.Email = r.optional("email")
 	}
@@ -36,6 +37,20 @@ func (r *reading) believe(raw string) {
 		r.unreadable("auth_time")
 	}
 	c.Tags = r.tags()
+}
+
+// noteAbsent notes the claims with groups and roles that the token does not
+// state. An actor has nothing but an issuer and a subject.
+func (r *reading) noteAbsent() {
+	c := &r.claims
+	if kind := r.payload.Get("_claim_names").Kind(); kind != strictjson.Absent && kind != strictjson.Object {
+		r.unreadable("_claim_names")
+	}
+	c.AbsentGroups = r.absent(r.issuer.GroupsClaims, true)
+	c.AbsentRoles = r.absent(r.issuer.RolesClaims, false)
+	if of := r.actorIssuer; of != nil && !of.AbsentIsNone {
+		c.Actor.AbsentGroups, c.Actor.AbsentRoles = slices.Clone(of.GroupsClaims), slices.Clone(of.RolesClaims)
+	}
 }
 
 // unreadable notes a claim that policies would read and that has no one
@@ -66,25 +81,15 @@ func (r *reading) optional(name string) string {
 
 func (r *reading) emailVerified() bool { return r.payload.Get("email_verified").True() }
 
-// client returns the OAuth client id: RFC 9068 §2.2, and the names that
-// providers had before it.
+// client returns the OAuth client id: that of the first of the issuer's claims
+// that is a string and not empty.
 func (r *reading) client() string {
-	for _, name := range []string{"client_id", "azp", "cid", "appid"} {
-		if id := r.payload.Get(name).Text(); id != "" {
-			return id
+	for _, name := range r.issuer.ClientClaims {
+		if v, _ := r.find(name); v.Text() != "" {
+			return v.Text()
 		}
 	}
 	return ""
-}
-
-// isAgent tells whether a client got the token for itself, contract §4.
-func (r *reading) isAgent() bool {
-	sub, client := r.claims.Subject, r.claims.Client
-	is := func(name, value string) bool { return r.payload.Get(name).Text() == value }
-	return client != "" && (sub == client || sub == client+"@clients") || // RFC 9068 §5; Auth0
-		is("gty", "client-credentials") || // Auth0
-		is("idtyp", "app") || // Entra
-		is("oid", sub) && r.payload.Get("scp").Kind() == strictjson.Absent // Entra without idtyp
 }
 
 func (r *reading) id(raw string) string {
@@ -95,21 +100,24 @@ func (r *reading) id(raw string) string {
 	return "sha256:" + hex.EncodeToString(sum[:8])
 }
 
-// scopes reads scope (RFC 8693 §4.2), else scp.
+// scopes reads the first of the issuer's claims with scopes that is there, a
+// string separated by blanks (RFC 8693 §4.2) or an array.
 func (r *reading) scopes() []string {
-	name := "scope"
-	if r.payload.Get(name).Kind() == strictjson.Absent {
-		name = "scp"
+	for _, name := range r.issuer.ScopesClaims {
+		v, ok := r.find(name)
+		switch {
+		case ok && v.Kind() == strictjson.Absent:
+			continue
+		case v.Kind() == strictjson.String:
+			return strings.FieldsFunc(v.Text(), func(c rune) bool { return c == ' ' })
+		}
+		scopes, isList := stringList(v)
+		if !ok || !isList {
+			r.unreadable(name)
+		}
+		return scopes
 	}
-	v := r.payload.Get(name)
-	if v.Kind() == strictjson.String {
-		return strings.FieldsFunc(v.Text(), func(c rune) bool { return c == ' ' })
-	}
-	scopes, ok := stringList(v)
-	if !ok {
-		r.unreadable(name)
-	}
-	return scopes
+	return nil
 }
 
 // stringList returns a string as one value, an array of strings as its
@@ -181,25 +189,34 @@ func parentPaths(path string) (above []string, ok bool) {
 	return above, true
 }
 
-// list returns the values of the claim that is literally so named, else of the
-// one at the path that name is when cut at its dots. A path that is blocked by
-// something without members is not taken for an absent one.
+// list returns the values of a claim that find finds.
 func (r *reading) list(name string) ([]string, bool) {
-	if v := r.payload.Get(name); v.Kind() != strictjson.Absent {
-		return memberNames(v)
+	v, ok := r.find(name)
+	if !ok || v.Kind() == strictjson.Absent {
+		return nil, ok
 	}
-	v := r.payload
+	return memberNames(v)
+}
+
+// find returns the claim that is literally so named, else the one at the path
+// that name is when cut at its dots. A path that is blocked by something
+// without members is not taken for an absent one: ok is false.
+func (r *reading) find(name string) (v strictjson.Value, ok bool) {
+	if v = r.payload.Get(name); v.Kind() != strictjson.Absent {
+		return v, true
+	}
+	v = r.payload
 	for step := range strings.SplitSeq(name, ".") {
 		switch v.Kind() {
 		case strictjson.Object:
 			v = v.Get(step)
 		case strictjson.Absent, strictjson.Null:
-			return nil, true
+			return strictjson.Value{}, true
 		default:
-			return nil, false
+			return strictjson.Value{}, false
 		}
 	}
-	return memberNames(v)
+	return v, true
 }
 
 // memberNames returns a string as one value, an array of strings as its

@@ -31,7 +31,10 @@ func TestClaims(t *testing.T) {
 		Groups: []string{"eng", "/eng/platform", "/eng"}, Roles: []string{"admin"}, Email: "alice@example.com", ID: "id-1",
 		IssuedAt: start.Add(-time.Minute), ExpiresAt: start.Add(time.Minute), NotBefore: start.Add(-time.Second),
 		AuthTime: start.Add(-time.Hour), ACR: "high", AMR: []string{"pwd", "otp"},
-		Actor: &token.Actor{Issuer: "corp", Subject: "bot"},
+		Actor: &token.Actor{
+			Issuer: "corp", Subject: "bot",
+			AbsentGroups: []string{"groups", "realm_access.groups"}, AbsentRoles: []string{"roles"},
+		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(token.Claims{}, "Tags")); diff != "" {
 		t.Errorf("Verify (-want +got):\n%s", diff)

@@ -54,6 +54,9 @@ type Claims struct {
 type Actor struct {
 	Issuer  string // configured name
 	Subject string
+	// AbsentGroups and AbsentRoles are those of Claims: an act claim says no
+	// more than who the actor is.
+	AbsentGroups, AbsentRoles []string
 }
 
 // Fault says whose fault an Error is.
@@ -88,6 +91,10 @@ type Accept struct {
 // Keys gives the keys of one issuer. *jwks.Source is one. An error that has the
 // methods KeyReason() string and RetryAfter() time.Duration says which reason
 // the caller is answered with; every other error is issuer_unavailable.
+//
+// Keys that also have the method Epoch() uint64 tell when they change: what was
+// verified is remembered as long as the number stays the same; 0 says that there
+// are no keys. Without it every token is verified each time.
 type Keys interface {
 	// Key returns the key that verifies signatures of alg made with the key
 	// named kid; kid "" asks for the only key that fits alg.
