@@ -21,13 +21,15 @@ import (
 	"github.com/cedargate/cedargate/pkg/policy"
 )
 
-// newLog makes the operator's log.
-func newLog(c config.Log, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level}
+// newLog makes the operator's log, and the level that it obeys.
+func newLog(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.Level)
+	options := &slog.HandlerOptions{Level: level}
 	if c.Text {
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.New(slog.NewTextHandler(w, options)), level
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(slog.NewJSONHandler(w, options)), level
 }
 
 // announce says what is served, a line for each part, and what an operator

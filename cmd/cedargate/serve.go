@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -43,11 +46,12 @@ func serveCommand() *cobra.Command {
 // is done, and stops: health says NOT_SERVING, requests in flight end, then
 // records and spans are flushed.
 func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err error) {
+	seen := fingerprintOf(file) // before it is read, so that no later edit is taken for this one
 	c, files, advice, err := read(file)
 	if err != nil {
 		return err
 	}
-	log := newLog(c.Log, stderr)
+	log, level := newLog(c.Log, stderr)
 	sink, err := openAudit(c.AuditPath, file, stdout)
 	if err != nil {
 		return err
@@ -69,14 +73,16 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 	}
 	announce(log, a, files, advice)
 	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
+	live := &reloader{file: file, records: records, log: log, level: level}
+	live.begin(a, seen)
 	server := grpc.NewServer(extauthz.Options()...)
-	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: a.Engine, Tracer: tracer, Log: log}))
-	return serveUntil(ctx, parts{assembly: a, server: server, edge: edge, admin: admin, log: log})
+	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: live, Tracer: tracer, Log: log}))
+	return serveUntil(ctx, parts{live: live, server: server, edge: edge, admin: admin, log: log})
 }
 
 // parts are what runs.
 type parts struct {
-	assembly    *config.Assembly
+	live        *reloader
 	server      *grpc.Server
 	edge, admin net.Listener
 	log         *slog.Logger
@@ -86,12 +92,13 @@ type parts struct {
 func serveUntil(ctx context.Context, p parts) error {
 	alive := health.NewServer() // says SERVING: it depends on neither keys nor policies (contract §7)
 	healthv1.RegisterHealthServer(p.server, alive)
-	admin := &http.Server{Handler: adminHandler(p.assembly), ReadHeaderTimeout: 5 * time.Second}
+	admin := &http.Server{Handler: adminHandler(p.live), ReadHeaderTimeout: 5 * time.Second}
 
 	group, ctx := errgroup.WithContext(ctx)
-	for _, keys := range p.assembly.Keys {
-		group.Go(func() error { keys.Run(ctx); return nil })
-	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	group.Go(func() error { p.live.run(ctx, hangup); return nil })
 	group.Go(func() error {
 		if err := admin.Serve(p.admin); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("admin listener: %w", err)
@@ -124,13 +131,18 @@ func stopServer(s *grpc.Server) {
 }
 
 // adminHandler serves /healthz, which says that the process lives, and
-// /readyz, which says whether it can verify the tokens of every issuer.
-func adminHandler(a *config.Assembly) http.Handler {
+// /readyz, which says whether it can verify the tokens of every issuer, and with
+// ?verbose what became of the last edit.
+func adminHandler(live *reloader) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		a := live.serving.Load()
+		if r.URL.Query().Has("verbose") {
+			defer live.report(w)
+		}
 		var missing []string
 		for i, keys := range a.Keys {
 			if !keys.Ready() {
