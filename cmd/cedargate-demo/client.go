@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/cedargate/cedargate/pkg/authztest"
@@ -32,7 +33,8 @@ const patience = 10 * time.Second
 type client struct {
 	name     string
 	endpoint string
-	claims   map[string]any // of the token; nil without one
+	claims   map[string]any    // of the token; nil without one
+	login    auth.OAuthHandler // for a client that signs in; nil for others
 	wire     *wire
 	session  *mcp.ClientSession // nil until connect
 }
@@ -55,7 +57,7 @@ func (c *client) connect(ctx context.Context, version string) error {
 	defer cancel()
 	sdk := mcp.NewClient(&mcp.Implementation{Name: "demo", Version: "1"}, nil)
 	session, err := sdk.Connect(ctx, &mcp.StreamableClientTransport{
-		Endpoint: c.endpoint, HTTPClient: &http.Client{Transport: c.wire}, MaxRetries: -1,
+		Endpoint: c.endpoint, HTTPClient: &http.Client{Transport: c.wire}, OAuthHandler: c.login, MaxRetries: -1,
 	}, &mcp.ClientSessionOptions{ProtocolVersion: version})
 	if err == nil {
 		c.session = session

@@ -120,10 +120,24 @@ func TestDemoHolds(t *testing.T) {
 	if !regexp.MustCompile(`\nAll \d{3} statements hold\.\n$`).MatchString(out) || strings.Contains(out, "FAILED") {
 		t.Errorf("the transcript does not end with all statements holding:\n%s", out)
 	}
+	for _, what := range []string{"POST http://127.0.0.1:", "browser signs dana in: code_challenge_method=S256", "User/login/dana", "library-reads"} {
+		if !strings.Contains(out, what) {
+			t.Errorf("the transcript lacks %q: nobody signs in\n%s", what, out)
+		}
+	}
 	for _, secret := range []string{"eyJ", "Bearer ey"} {
 		if strings.Contains(out, secret) {
 			t.Errorf("the transcript contains a token")
 		}
+	}
+}
+
+// Where Node is missing nobody signs in, and the rest holds.
+func TestDemoHoldsWithoutNode(t *testing.T) {
+	t.Setenv("CEDARGATE_NODE", "/nowhere/node")
+	out := demo(t).end(t, 0)
+	if strings.Contains(out, "dana") || !strings.Contains(out, "It is not shown") || !strings.Contains(out, "statements hold.\n") {
+		t.Errorf("the transcript does not say that nobody signs in:\n%s", out)
 	}
 }
 
@@ -288,6 +302,13 @@ func TestWorldIsGoodAsItStands(t *testing.T) {
 		if _, err := new(gate).load(text, worldFS(dir)); err != nil {
 			t.Errorf("load(%s) = %v, want nil", dir, err)
 		}
+	}
+	text = withLogin(text, "http://127.0.0.1:9001")
+	if c, problems := config.Parse("cedargate.yaml", text); len(problems) > 0 || c.Servers[0].Name != "library" {
+		t.Errorf("Parse() with the server where people sign in = %v, want library first and no problem", problems)
+	}
+	if _, err := new(gate).load(text, worldFS("policies"), worldFS("login")); err != nil {
+		t.Errorf("load() with its policies = %v, want nil", err)
 	}
 }
 

@@ -58,17 +58,21 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 const starting = `Starting a development issuer, two MCP servers, Cedargate and Envoy.
 The first run fetches Envoy and compiles Cedargate.`
 
+// signing is what the story does besides.
+const signing = `People sign in at an OAuth server if Node and npm are there.`
+
 // tell starts the world, tells the story and stops the world. It fails if a
 // single line of the story does not hold.
 func tell(ctx context.Context, policies fs.FS, stdout io.Writer) (err error) {
 	t := &transcript{out: stdout}
-	t.say(starting)
+	t.say("%s\n%s", starting, signing)
 	w, err := newWorld("")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	main, err := w.open(ctx, gateConfig{policies: policies})
+	w.offerLogin(ctx)
+	main, err := w.open(ctx, gateConfig{policies: policies, login: w.login != nil})
 	if err != nil {
 		return err
 	}

@@ -93,8 +93,9 @@ func (s *story) sends(ctx context.Context, c *client, body string, want expectat
 
 // signIn gives everyone a token and opens their sessions.
 func (s *story) signIn(ctx context.Context) error {
-	s.say("In a browser this is OAuth with PKCE at the issuer. It is not shown: the")
-	s.say("development issuer mints the tokens. Each is for one server, its audience.")
+	failed := s.signsIn(ctx)
+	s.say("The development issuer mints the tokens of alice, bob and carol. Each is for")
+	s.say("one server, its audience.")
 	s.alice = s.world.newClient("alice", s.endpoint("github"), s.aliceAt("github"))
 	s.bob = s.world.newClient("bob", s.endpoint("github"), map[string]any{
 		"aud": s.world.resource("github"), "scope": "tools:read tools:write", "roles": []string{"repo-admin"},
@@ -103,6 +104,7 @@ func (s *story) signIn(ctx context.Context) error {
 		"aud": s.world.resource("payments"), "scope": "tools:read refunds:write", "roles": []string{"support"},
 	})
 	return errors.Join(
+		failed,
 		s.opens(ctx, s.alice, "initialize", withSessions),
 		s.opens(ctx, s.bob, "initialize", withSessions),
 		s.opens(ctx, s.carol, "server/discover", withoutSessions))

@@ -34,8 +34,10 @@ func worldFS(dir string) fs.FS {
 // A world is what stands around the gates.
 type world struct {
 	issuer    *authztest.Issuer
-	github    *stack.Upstream // the MCP server of the versions with sessions
-	payments  *stack.Upstream // the one without, also behind both offices
+	github    *stack.Upstream     // the MCP server of the versions with sessions
+	payments  *stack.Upstream     // the one without, also behind both offices
+	login     *stack.OIDCProvider // where people sign in; nil where nobody can
+	noLogin   error               // why nobody can
 	collector *stack.Collector
 	traces    string // where spans go: the collector's address, or another one's
 	address   string // host:port of the first gate's Envoy, which the resources are named after
@@ -95,12 +97,16 @@ func (w *world) close() error {
 
 // routes leads each protected server to its MCP server.
 func (w *world) routes() []stack.Route {
-	return []stack.Route{
+	routes := []stack.Route{
 		{Path: "/github/mcp", Server: "github", Upstream: w.github.Addr()},
 		{Path: "/payments/mcp", Server: "payments", Upstream: w.payments.Addr()},
 		{Path: "/morning/mcp", Server: "morning", Upstream: w.payments.Addr()},
 		{Path: "/night/mcp", Server: "night", Upstream: w.payments.Addr()},
 	}
+	if w.login != nil {
+		routes = append(routes, stack.Route{Path: "/library/mcp", Server: "library", Upstream: w.payments.Addr()})
+	}
+	return routes
 }
 
 // resource is the identifier of a protected server: the URL that clients have.
@@ -112,6 +118,7 @@ func (w *world) resource(server string) string {
 type gateConfig struct {
 	policies fs.FS
 	extra    string // more of the configuration, as YAML
+	login    bool   // with the server where people sign in, and its policies
 }
 
 // A gate is one Envoy with one Cedargate behind it.
@@ -134,12 +141,16 @@ func (w *world) open(ctx context.Context, c gateConfig) (*gate, error) {
 	if w.address == "" {
 		w.address = envoy.Addr()
 	}
-	text, err := w.config(socket, c.extra)
+	text, err := w.config(socket, c)
 	if err != nil {
 		return nil, err
 	}
 	g := &gate{envoy: envoy}
-	files, err := g.load(text, c.policies)
+	policies := []fs.FS{c.policies}
+	if c.login {
+		policies = append(policies, worldFS("login"))
+	}
+	files, err := g.load(text, policies...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,10 +176,13 @@ func (w *world) envoy(ctx context.Context, authz string) (*stack.Envoy, error) {
 }
 
 // config is the configuration of Cedargate for this run.
-func (w *world) config(socket, extra string) ([]byte, error) {
+func (w *world) config(socket string, c gateConfig) ([]byte, error) {
 	text, err := fs.ReadFile(embedded, "world/cedargate.yaml")
 	if err != nil {
 		return nil, err
+	}
+	if c.login {
+		text = withLogin(text, w.login.URL())
 	}
 	changed := strings.NewReplacer(
 		"http://127.0.0.1:9000", w.issuer.URL(),
@@ -176,7 +190,7 @@ func (w *world) config(socket, extra string) ([]byte, error) {
 		"Etc/GMT-9", zoneAt(w.opened, 9),
 		"Etc/GMT-2", zoneAt(w.opened, 2),
 	).Replace(string(text))
-	return []byte(changed + "listen: { grpc: \"" + socket + "\" }\n" + extra), nil
+	return []byte(changed + "listen: { grpc: \"" + socket + "\" }\n" + c.extra), nil
 }
 
 // zoneAt is a time zone where it is hour o'clock at t. Its sign is the other
@@ -192,25 +206,27 @@ func zoneAt(t time.Time, hour int) string {
 
 // load reads configuration and policies as Cedargate does, for what the
 // transcript quotes, and returns the files to give to it.
-func (g *gate) load(text []byte, policies fs.FS) (map[string][]byte, error) {
-	names, err := fs.Glob(policies, "*.cedar")
-	if err == nil && len(names) == 0 {
-		err = errors.New("policies: no *.cedar files in the directory")
-	}
-	if err != nil {
-		return nil, err
-	}
+func (g *gate) load(text []byte, policies ...fs.FS) (map[string][]byte, error) {
 	c, problems := config.Parse("cedargate.yaml", text)
 	if c == nil {
 		return nil, fmt.Errorf("configuration: %v", problems)
 	}
 	files := map[string][]byte{}
 	var sources []policy.File
-	for _, name := range names {
-		if files["policies/"+name], err = fs.ReadFile(policies, name); err != nil {
+	for _, dir := range policies {
+		names, err := fs.Glob(dir, "*.cedar")
+		if err == nil && len(names) == 0 {
+			err = errors.New("policies: no *.cedar files in the directory")
+		}
+		if err != nil {
 			return nil, err
 		}
-		sources = append(sources, policy.File{Name: name, Text: files["policies/"+name]})
+		for _, name := range names {
+			if files["policies/"+name], err = fs.ReadFile(dir, name); err != nil {
+				return nil, err
+			}
+			sources = append(sources, policy.File{Name: name, Text: files["policies/"+name]})
+		}
 	}
 	set, found := policy.Load(policy.Config{Files: sources, Servers: c.PolicyServers(), Issuers: c.PolicyIssuers()})
 	if set == nil {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,17 @@ type OIDCProviderConfig struct {
 type OIDCProvider struct {
 	process *process
 	url     string
+}
+
+// HaveNode tells whether there is a Node, of whatever version, and the npm that
+// StartOIDCProvider wants.
+func HaveNode() bool {
+	for _, program := range []string{cmp.Or(os.Getenv("CEDARGATE_NODE"), "node"), "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // StartOIDCProvider installs oidc-provider, if need be, and runs it. It wants
