@@ -62,11 +62,17 @@ type Server struct {
 	// a server without any has none.
 	AuthorizationServers []string
 	Scopes               []string // scopes_supported
-	Environments         []string
-	Location             *time.Location // for hour, minute and weekday
-	ForwardToken         bool
-	Rules                mcp.Rules
-	Tools                map[string]policy.Tool
+	// ScopeImplies has, for a scope, those that it includes; policies see them
+	// all, and what these include.
+	ScopeImplies map[string][]string
+	// Intersect permits what a delegated token asks for only if the policies
+	// permit it to the subject and to the actor.
+	Intersect    bool
+	Environments []string
+	Location     *time.Location // for hour, minute and weekday
+	ForwardToken bool
+	Rules        mcp.Rules
+	Tools        map[string]policy.Tool
 }
 
 // Accept is what s accepts of a credential.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/cedargate/cedargate/pkg/audit"
 	"github.com/cedargate/cedargate/pkg/mcp"
-	"github.com/cedargate/cedargate/pkg/policy"
 	"github.com/cedargate/cedargate/pkg/token"
 )
 
@@ -111,23 +110,10 @@ func (c *check) keyFields() []string {
 	return headers(c.request.HTTP, c.site.KeyHeader)
 }
 
-// authorize asks the policies every question of the call. All are asked, so
-// that the record names every reason; the first that is denied decides.
+// authorize asks the policies every question of the call; the first that is
+// denied decides.
 func (c *check) authorize(who token.Claims) answer {
-	src := sourceOf(c.request, c.TrustedHops)
-	q := newQuestion(c.site, who, c.call, src, c.Now())
-	var first policy.Decision
-	for i, what := range c.call.Questions {
-		ask := q.ask(what, c.call)
-		decision := policy.Decision{Reason: "claim_unreadable"}
-		if len(who.Unreadable) == 0 {
-			decision = c.Policies.Decide(ask)
-		}
-		c.noteQuestion(ask, decision)
-		if i == 0 || first.Allowed && !decision.Allowed {
-			first = decision
-		}
-	}
+	first := c.asked(who)
 	c.noteDecision(first, who)
 	if !first.Allowed {
 		return c.denied(first, who)

@@ -38,19 +38,20 @@ type question struct {
 	entities  cedar.EntityMap // of the caller and the server
 	context   cedar.RecordMap
 	source    source
+	who       token.Claims
 }
 
 // newQuestion puts who and the circumstances of call into Cedar's words
 // (contract §4).
 func newQuestion(s *site, who token.Claims, call mcp.Call, src source, now time.Time) question {
-	q := question{site: s, entities: maps.Clone(s.fixed.entities), source: src}
+	q := question{site: s, entities: maps.Clone(s.fixed.entities), source: src, who: who}
 	q.principal = q.addCaller(who)
 	q.context = cedar.RecordMap{
 		"time":      timeRecord(now, s.Location),
 		"rpcMethod": cedar.String(call.Method),
 	}
 	if who.Kind != token.Anonymous {
-		q.context["token"] = tokenRecord(who)
+		q.context["token"] = tokenRecord(who, s.implied(who.Scopes))
 	}
 	if who.Client != "" {
 		client := uid("Client", who.Issuer+"/"+who.Client)
@@ -229,11 +230,12 @@ func timeRecord(now time.Time, zone *time.Location) cedar.Record {
 	})
 }
 
-func tokenRecord(who token.Claims) cedar.Record {
+// tokenRecord is context.token: scopes with those that they include.
+func tokenRecord(who token.Claims, scopes []string) cedar.Record {
 	r := cedar.RecordMap{
 		"issuer":   uid("Issuer", who.Issuer),
 		"audience": set(who.Audience),
-		"scopes":   set(who.Scopes),
+		"scopes":   set(scopes),
 		"amr":      set(who.AMR),
 	}
 	for name, at := range map[cedar.String]time.Time{"issuedAt": who.IssuedAt, "expiresAt": who.ExpiresAt, "authTime": who.AuthTime} {

@@ -24,7 +24,7 @@ func Questions(t *testing.T, e *Engine, r Request) []policy.Request {
 	q := newQuestion(c.site, who, call, sourceOf(r, c.TrustedHops), c.Now())
 	var all []policy.Request
 	for _, what := range call.Questions {
-		all = append(all, q.ask(what, call))
+		all = append(all, q.asks(what, call)...)
 	}
 	return all
 }

@@ -95,6 +95,7 @@ func (c *check) noteDecision(d policy.Decision, who token.Claims) {
 	r := &c.record
 	r.PolicySet = c.Policies.Hash()
 	r.Argument, r.ExpectedType, r.ArgumentPolicies = d.Argument, d.ExpectedType, d.Readers
+	c.noteAbsent(d)
 	if len(who.Unreadable) > 0 {
 		r.Detail = "unreadable: " + strings.Join(who.Unreadable, " ")
 	}

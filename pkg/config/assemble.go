@@ -124,6 +124,12 @@ func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 			RolesClaims:       i.RolesClaims,
 			AllowIDTokenShape: i.AllowIDTokenShape,
 			RequireOneOf:      i.RequireOneOf,
+			AbsentIsNone:      i.AbsentIsNone,
+			ScopesClaims:      i.ScopesClaims,
+			ClientClaims:      i.ClientClaims,
+			AudienceClaim:     i.AudienceClaim,
+			ClientsWithoutSub: i.ClientsWithoutSub,
+			ServiceAccounts:   i.ServiceAccounts,
 			Keys:              keys,
 		})
 	}

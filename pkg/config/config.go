@@ -62,6 +62,18 @@ type Issuer struct {
 	// GroupsClaims and RolesClaims name claims: literally, or else as a path
 	// cut at dots.
 	GroupsClaims, RolesClaims []string
+	// AbsentIsNone takes a token without any of them for one of a caller
+	// without groups or roles.
+	AbsentIsNone bool
+	// ScopesClaims and ClientClaims name claims likewise: of each the first
+	// that is there counts.
+	ScopesClaims, ClientClaims []string
+	// AudienceClaim stands for an aud that is absent; "" means none does.
+	AudienceClaim string
+	// ClientsWithoutSub takes client_id for a sub that is absent.
+	ClientsWithoutSub bool
+	// ServiceAccounts takes Keycloak's service accounts for agents.
+	ServiceAccounts bool
 	// AllowIDTokenShape accepts tokens with at_hash, c_hash or nonce.
 	AllowIDTokenShape bool
 	// RequireOneOf refuses tokens that have none of these claims, unless it is
@@ -159,7 +171,7 @@ func (c *Config) PolicyServers() []policy.Server {
 func (c *Config) PolicyIssuers() []policy.Issuer {
 	issuers := make([]policy.Issuer, len(c.Issuers))
 	for i, s := range c.Issuers {
-		issuers[i] = policy.Issuer{Name: s.Name, Groups: len(s.GroupsClaims) > 0, Roles: len(s.RolesClaims) > 0}
+		issuers[i] = policy.Issuer{Name: s.Name, Groups: len(s.GroupsClaims) > 0, Roles: len(s.RolesClaims) > 0, AbsentIsNone: s.AbsentIsNone}
 	}
 	if len(c.APIKeys) > 0 {
 		issuers = append(issuers, policy.Issuer{Name: token.KeyIssuer, Groups: true})

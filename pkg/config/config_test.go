@@ -117,6 +117,7 @@ func TestSmallest(t *testing.T) {
 		Admin: config.Address{Network: "tcp", Address: "127.0.0.1:9192"},
 		Issuers: []config.Issuer{{
 			Name: "corp", Identifier: "https://login.example.com/", Algorithms: asymmetric,
+			ScopesClaims: []string{"scope", "scp"}, ClientClaims: []string{"client_id", "azp", "cid", "appid"},
 		}},
 		Servers: []config.Server{{Server: authz.Server{
 			Name:                 "github",
@@ -178,8 +179,15 @@ func TestFull(t *testing.T) {
 			RolesClaims:       []string{"realm_access.roles"},
 			AllowIDTokenShape: true,
 			RequireOneOf:      []string{"scp", "scope"},
+			ScopesClaims:      []string{"rights"},
+			ClientClaims:      []string{"app", "azp"},
+			AudienceClaim:     "client_id",
+			ClientsWithoutSub: true,
+			AbsentIsNone:      true,
+			ServiceAccounts:   true,
 		}, {
 			Name: "dev", Identifier: "http://localhost:9000", Algorithms: asymmetric,
+			ScopesClaims: []string{"scope", "scp"}, ClientClaims: []string{"client_id", "azp", "cid", "appid"},
 		}},
 		Servers: []config.Server{{RefuseUndeclared: true, Server: authz.Server{
 			Name:                 "files-1",
@@ -190,6 +198,8 @@ func TestFull(t *testing.T) {
 			Issuers:              []string{"dev", "corp"},
 			AuthorizationServers: []string{"http://localhost:9000", "https://login.example.com/realms/corp"},
 			Scopes:               []string{"files:read", "https://example.com/files.write"},
+			ScopeImplies:         map[string][]string{"files:write": {"files:read"}},
+			Intersect:            true,
 			Environments:         []string{"prod", "eu"},
 			Location:             time.FixedZone("Etc/GMT-5", 5*60*60),
 			ForwardToken:         true,

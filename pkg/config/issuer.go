@@ -17,6 +17,7 @@ func (r *reader) issuers(in []*cedargatev1.Issuer) []Issuer {
 	for i, s := range in {
 		path := index("issuers", i)
 		issuers[i] = r.issuer(path, s)
+		r.shape(path, s, &issuers[i])
 		names = append(names, s.GetName())
 		before, twice := byIdentifier[s.GetIssuer()]
 		if twice && s.GetIssuer() != "" {
@@ -29,7 +30,7 @@ func (r *reader) issuers(in []*cedargatev1.Issuer) []Issuer {
 	return issuers
 }
 
-// issuer reads one authorization server.
+// issuer reads one authorization server, but for the shape of its tokens.
 func (r *reader) issuer(path string, in *cedargatev1.Issuer) Issuer {
 	r.issuerURLs(path, in)
 	r.each(path+".algorithms", in.GetAlgorithms(), algorithmProblem)
@@ -49,10 +50,7 @@ func (r *reader) issuer(path string, in *cedargatev1.Issuer) Issuer {
 		Identifier:        in.GetIssuer(),
 		JWKSURI:           in.GetJwksUri(),
 		Algorithms:        algorithms,
-		GroupsClaims:      in.GetGroupsClaims(),
-		RolesClaims:       in.GetRolesClaims(),
 		AllowIDTokenShape: in.GetAllowIdTokenShape(),
-		RequireOneOf:      in.GetRequireOneOf(),
 	}
 }
 

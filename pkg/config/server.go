@@ -49,6 +49,8 @@ func (r *reader) server(path string, in *cedargatev1.Server, issuers []Issuer, r
 			KeyHeader:    r.keyHeader(path, in),
 			Anonymous:    in.GetAnonymous(),
 			Scopes:       in.GetScopesSupported(),
+			ScopeImplies: r.scopeImplies(path+".scope_implies", in.GetScopeImplies()),
+			Intersect:    r.oneOf(path+".delegation", in.GetDelegation(), "principal", "intersect") == 1,
 			Environments: in.GetEnvironments(),
 			Location:     r.location(path+".time_zone", in.GetTimeZone()),
 			ForwardToken: in.GetForwardToken(),
