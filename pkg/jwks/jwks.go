@@ -3,15 +3,18 @@
 //
 // One Source belongs to one issuer, so that the key of one issuer can never
 // verify the token of another. A request sees one immutable set of keys; a
-// document that cannot be read never replaces a good set.
+// document that cannot be read never replaces a good set, which is used until
+// it is too old.
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -21,9 +24,10 @@ import (
 )
 
 const (
-	defaultRefresh = 10 * time.Minute
-	firstBackoff   = time.Second
-	lastBackoff    = 30 * time.Second
+	defaultRefresh  = 10 * time.Minute
+	defaultMaxStale = 24 * time.Hour
+	firstBackoff    = time.Second
+	lastBackoff     = 30 * time.Second
 
 	// Requests with an unknown kid may cause this many fetches at once, and one
 	// more each cool-down: what an unauthenticated caller can cost the issuer.
@@ -38,10 +42,21 @@ type Config struct {
 	Issuer string
 	// JWKSURI is where the key set is; "" means that discovery tells.
 	JWKSURI string
-	// Refresh is the time between two background fetches; 0 means 10 minutes.
+	// InsecureHTTP lets documents be fetched over http from other than loopback
+	// hosts: whoever is on the way can then replace the keys.
+	InsecureHTTP bool
+	// CA has the PEM certificates of the authorities that may vouch for the
+	// issuer, and for it alone; empty means those of the system.
+	CA []byte
+	// Refresh is the time between two background fetches where the issuer
+	// states no max-age; 0 means 10 minutes.
 	Refresh time.Duration
+	// MaxStale is how long keys are used after the fetch that brought them; 0
+	// means 24 hours. Twice in that time at least they are fetched again.
+	MaxStale time.Duration
 	// Transport makes the requests; nil means one like http.DefaultTransport.
-	// Redirects, sizes and times are bounded whatever it is.
+	// Redirects, sizes and times are bounded whatever it is. With a CA it is
+	// nil or an *http.Transport.
 	Transport http.RoundTripper
 	Now       func() time.Time // nil means time.Now
 	Log       *slog.Logger     // nil means no log
@@ -50,62 +65,62 @@ type Config struct {
 // A Source has the keys of one issuer. It is safe for concurrent use. Keys are
 // there as soon as Run has fetched them, or a request for a key has.
 type Source struct {
-	issuer  string
-	fixed   string // the configured JWKSURI, or ""
-	refresh time.Duration
-	client  *http.Client
-	now     func() time.Time
-	log     *slog.Logger
+	issuer   string
+	fixed    string // the configured JWKSURI, or ""
+	insecure bool
+	refresh  time.Duration
+	maxStale time.Duration
+	client   *http.Client
+	now      func() time.Time
+	log      *slog.Logger
 
+	none    *set                // the set of who has no keys, epoch 0
 	current atomic.Pointer[set] // never nil; replaced whole, never mutated
 
 	mu       sync.Mutex // guards what follows
 	flight   *flight    // the fetch under way, or nil
+	flights  uint64     // that have begun
 	cooldown *rate.Limiter
-	fetched  time.Time
 	failure  error
+	fetches  map[string]uint64 // ended, by result
+	unknown  map[string]uint64 // requests that got no key, by reason
 
 	found string // the discovered jwks_uri; owned by the fetch under way
 }
 
 // State is what is known of a Source, for readiness and operators.
 type State struct {
-	Keys    int       // keys that can verify a signature
+	Keys    int       // keys that can verify a signature now
 	Fetched time.Time // of the last good fetch; zero: never
 	Failure error     // of the last fetch; nil when it was good
+
+	Fetches map[string]uint64 // that have ended, by result: FetchOK and so on
+	Unknown map[string]uint64 // requests for which there was no key, by reason
 }
 
 // New makes a Source without keys; it opens no connection. It refuses a URL
-// that is neither https nor http to a loopback host.
+// that is neither https nor http to a loopback host, unless InsecureHTTP.
 func New(c Config) (*Source, error) {
-	if c.Issuer == "" {
-		return nil, errors.New("issuer is empty")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	at, what := c.Issuer, "issuer"
-	if c.JWKSURI != "" {
-		at, what = c.JWKSURI, "jwks_uri"
-	}
-	u, err := checkURL(at)
+	client, err := newClient(c.Transport, c.CA)
 	if err != nil {
-		return nil, fmt.Errorf("%s %q: %w", what, at, err)
-	}
-	if c.JWKSURI == "" && (u.RawQuery != "" || u.ForceQuery) {
-		return nil, fmt.Errorf("issuer %q: has a query (RFC 8414 §2)", at)
-	}
-	if c.Refresh < 0 {
-		return nil, fmt.Errorf("refresh %v is negative", c.Refresh)
+		return nil, err
 	}
 	s := &Source{
 		issuer:   c.Issuer,
 		fixed:    c.JWKSURI,
-		refresh:  c.Refresh,
-		client:   newClient(c.Transport),
+		insecure: c.InsecureHTTP,
+		refresh:  cmp.Or(c.Refresh, defaultRefresh),
+		maxStale: cmp.Or(c.MaxStale, defaultMaxStale),
+		client:   client,
 		now:      c.Now,
 		log:      c.Log,
+		none:     &set{},
 		cooldown: rate.NewLimiter(rate.Every(coolDown), burst),
-	}
-	if s.refresh == 0 {
-		s.refresh = defaultRefresh
+		fetches:  map[string]uint64{},
+		unknown:  map[string]uint64{},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -114,40 +129,73 @@ func New(c Config) (*Source, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.log = s.log.With("issuer", c.Issuer)
-	s.current.Store(&set{})
+	s.current.Store(s.none)
 	return s, nil
+}
+
+// check tells what is wrong with c.
+func (c Config) check() error {
+	if c.Issuer == "" {
+		return errors.New("issuer is empty")
+	}
+	at, what := c.Issuer, "issuer"
+	if c.JWKSURI != "" {
+		at, what = c.JWKSURI, "jwks_uri"
+	}
+	u, err := checkURL(at, c.InsecureHTTP)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s %q: %w", what, at, err)
+	case c.JWKSURI == "" && (u.RawQuery != "" || u.ForceQuery):
+		return fmt.Errorf("issuer %q: has a query (RFC 8414 §2)", at)
+	case c.Refresh < 0:
+		return fmt.Errorf("refresh %v is negative", c.Refresh)
+	case c.MaxStale < 0:
+		return fmt.Errorf("max stale %v is negative", c.MaxStale)
+	}
+	return nil
 }
 
 // Key returns the key that verifies signatures of alg made with the key named
 // kid; kid "" asks for the only key that fits alg. A kid that is not in the set
-// causes one fetch, shared by all who wait, if the cool-down allows one. A kid
-// that is in the set never waits. The error is an *Error.
+// waits for a fetch that begins after the call, shared with all who wait, if the
+// cool-down allows one: only such a fetch can tell that the issuer has no such
+// key. A kid that is in the set never waits. The error is an *Error.
 func (s *Source) Key(ctx context.Context, kid, alg string) (crypto.PublicKey, error) {
-	seen := s.current.Load()
-	key, err := seen.key(ctx, kid, alg)
-	if !errors.Is(err, errNotInSet) {
-		return key, err
+	key, err := s.usable().key(ctx, kid, alg)
+	if errors.Is(err, errNotInSet) {
+		key, err = s.await(ctx, kid, alg)
 	}
-	now, err := s.refetch(ctx, seen)
-	if err != nil {
-		return nil, err
+	if failure, ok := errors.AsType[*Error](err); ok {
+		s.countUnknown(failure.reason)
 	}
-	key, err = now.key(ctx, kid, alg)
-	switch {
-	case !errors.Is(err, errNotInSet):
-		return key, err
-	case now.keys == 0:
-		return nil, s.unavailable(errors.New("the key set has no keys"))
+	return key, err
+}
+
+// usable returns the current set, or the empty one if it is too old.
+func (s *Source) usable() *set {
+	now := s.current.Load()
+	if now != s.none && s.now().Sub(now.fetched) > s.maxStale {
+		return s.none
 	}
-	return nil, &Error{reason: UnknownKey, err: err}
+	return now
 }
 
 // Ready tells whether there is a key to verify with.
-func (s *Source) Ready() bool { return s.current.Load().keys > 0 }
+func (s *Source) Ready() bool { return s.usable().keys > 0 }
 
 // State returns what is known now.
 func (s *Source) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return State{Keys: s.current.Load().keys, Fetched: s.fetched, Failure: s.failure}
+	return State{
+		Keys: s.usable().keys, Fetched: s.current.Load().fetched, Failure: s.failure,
+		Fetches: maps.Clone(s.fetches), Unknown: maps.Clone(s.unknown),
+	}
+}
+
+func (s *Source) countUnknown(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown[reason]++
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -21,6 +22,10 @@ type set struct {
 	kids  map[string]bool  // borne by any entry, be it usable or not
 	keys  int              // entries that can verify
 	epoch uint64           // names the document the set was read from
+
+	flight  uint64        // the number of the fetch that brought it
+	fetched time.Time     // when that fetch ended
+	fresh   time.Duration // the max-age that the issuer states; 0: none
 }
 
 var errNotInSet = errors.New("no key of that kid in the set")
