@@ -104,6 +104,8 @@ func startEnvoy(t *testing.T, world *corpus.World, authz string, cases []corpus.
 	r := routing{seen: map[stack.Route]bool{}, set: map[string]any{
 		// Half a second is enough, but not for a machine that does other things.
 		stack.ExtAuthzPath + "/grpc_service/timeout": "1s",
+		// As envoy/envoy.yaml says for a server with a header for API keys.
+		stack.ExtAuthzPath + "/decoder_header_mutation_rules/allow_expression/regex": "^(x[-_]cedargate[-_].*|authorization|x-api-key)$",
 	}}
 	r.add(t, world, cases)
 	envoy, err := stack.StartEnvoy(context.Background(), stack.EnvoyConfig{
