@@ -28,6 +28,12 @@ const (
 // A tokenID is the hash of a token: the token itself is kept nowhere.
 type tokenID [sha256.Size]byte
 
+// idOf hashes raw, without an allocation for tokens of the usual length.
+func idOf(raw string) tokenID {
+	var room [2048]byte
+	return sha256.Sum256(append(room[:0], raw...))
+}
+
 // A cache remembers what signatures said. Anybody can fill the failures, so
 // they have a place of their own; only who holds good tokens can fill the rest.
 //
@@ -121,19 +127,16 @@ func (c *Claims) acceptable(accept Accept) bool {
 
 // verifyOnce verifies the signature of r, or waits for the request that is
 // about it, or remembers that it is bad.
-func (v *Verifier) verifyOnce(ctx context.Context, r *reading, id tokenID, raw string) (Claims, error) {
+func (v *Verifier) verifyOnce(ctx context.Context, r *reading, id tokenID, raw string, accept Accept) (Claims, error) {
 	if r.issuer.epoch == nil {
 		who, err := v.verifyHere(ctx, r, raw)
 		return who, plain(err)
 	}
-	epoch := r.issuer.epoch()
-	if bad, ok := v.cache.failed.GetIfPresent(id); ok && bad.epoch == epoch && v.now().Before(bad.until) {
-		return Claims{}, bad.err
-	}
+	flown := flightID{id, r.issuer.epoch()}
 	for {
-		f, first := v.cache.join(flightID{id, epoch})
+		f, first := v.cache.join(flown)
 		if first {
-			v.fly(ctx, f, r, flightID{id, epoch}, raw)
+			v.fly(ctx, f, r, flown, raw, accept)
 			return f.who, plain(f.err)
 		}
 		select {
@@ -155,10 +158,20 @@ func plain(err *Error) error {
 	return err
 }
 
-// fly makes the verification that others may wait for, and keeps what it says.
-func (v *Verifier) fly(ctx context.Context, f *flight, r *reading, id flightID, raw string) {
+// fly makes the verification that others may wait for, and keeps what it says;
+// unless it is known already, perhaps since a flight that has just landed.
+func (v *Verifier) fly(ctx context.Context, f *flight, r *reading, id flightID, raw string, accept Accept) {
 	f.lost = true // should it panic
 	defer v.cache.land(id, f)
+	var known bool
+	if f.who, known = v.recall(id.token, accept); known {
+		f.lost = false
+		return
+	}
+	if bad, ok := v.cache.failed.GetIfPresent(id.token); ok && bad.epoch == id.epoch && v.now().Before(bad.until) {
+		f.err, f.lost = bad.err, false
+		return
+	}
 	f.who, f.err = v.verifyHere(ctx, r, raw)
 	f.lost = ctx.Err() != nil
 	switch now := v.now(); {
@@ -178,7 +191,6 @@ func (c *cache) keep(r *reading, id flightID, raw string, now time.Time) {
 	if id.epoch == 0 || !now.Before(until) {
 		return // no set of keys had a name yet, or the token lives by the leeway
 	}
-	r.claims.clip()
 	c.verified.Set(id.token, &verified{
 		claims: r.claims, issuer: r.issuer, epoch: id.epoch, since: now, until: until, bytes: r.claims.bytes(len(raw)),
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
@@ -208,7 +207,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential, accept Accept) (Cla
 func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (Claims, error) {
 	var id tokenID
 	if len(raw) <= MaxLimit {
-		id = sha256.Sum256([]byte(raw))
+		id = idOf(raw)
 		if who, ok := v.recall(id, accept); ok {
 			return who, nil
 		}
@@ -220,7 +219,7 @@ func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (
 	if err := v.check(r, accept); err != nil {
 		return Claims{}, err
 	}
-	return v.verifyOnce(ctx, r, id, raw)
+	return v.verifyOnce(ctx, r, id, raw, accept)
 }
 
 // verifyHere verifies the signature of r, and completes its claims.
@@ -237,6 +236,7 @@ func (v *Verifier) verifyHere(ctx context.Context, r *reading, raw string) (Clai
 		return Claims{}, err
 	}
 	r.believe(raw)
+	r.claims.clip()
 	return r.claims, nil
 }
 
