@@ -121,6 +121,11 @@ type Expect struct {
 	// Policies and Errors are those of the question that decided.
 	Policies []string `yaml:"policies"`
 	Errors   []string `yaml:"errors"`
+	// Absent are the claims that the record says are absent, Scopes those of the
+	// token, Asked the principals of the questions where they are others.
+	Absent []string `yaml:"absent_claims"`
+	Scopes []string `yaml:"scopes"`
+	Asked  []string `yaml:"asked"`
 	// Principal, Argument, Presented are those of the record.
 	Principal string `yaml:"principal"`
 	Argument  string `yaml:"argument"`

@@ -87,6 +87,12 @@ func (c Case) compare(a Answer, record audit.Record, s Sent) (got, want map[stri
 	opt("principal", record.Principal, e.Principal)
 	opt("argument", record.Argument, e.Argument)
 	opt("presented", record.Presented, e.Presented)
+	if e.Absent != nil {
+		add("absent claims", record.AbsentClaims, e.Absent)
+	}
+	if e.Scopes != nil {
+		add("scopes", record.Scopes, e.Scopes)
+	}
 	c.compareQuestions(record, add, opt)
 	compareHeader("header ", a.Header, e.Header, add)
 	compareHeader("upstream ", a.Upstream, e.Upstream, add)
@@ -132,6 +138,13 @@ func (c Case) compareQuestions(record audit.Record, add func(string, any, any), 
 	}
 	opt("action", first.Action, e.Action)
 	opt("resource", first.Resource, e.Resource)
+	if e.Asked != nil {
+		var asked []string
+		for _, q := range record.Questions {
+			asked = append(asked, q.Principal)
+		}
+		add("asked", asked, e.Asked)
+	}
 	if e.Policies != nil {
 		add("policies", append([]string{}, deciding.Policies...), e.Policies)
 	}
