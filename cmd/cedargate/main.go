@@ -3,6 +3,8 @@
 //
 //	cedargate serve --config FILE   answer Envoy
 //	cedargate check --config FILE   validate without serving
+//	cedargate apikey create         make an API key
+//	cedargate token inspect         say why a token is accepted or refused
 //	cedargate version
 package main
 
@@ -43,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(serveCommand(), checkCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), apiKeyCommand(), tokenCommand(), versionCommand())
 	return root.ExecuteContext(ctx)
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cedargate/cedargate/pkg/authztest"
 )
 
 // TestMain lets the scripts run cedargate as a command of its own.
@@ -26,21 +28,25 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": expand,
 			"answer": answer,
+			"issuer": issuer,
+			"mint":   mint,
+			"hides":  hides,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("OTEL_TRACES_EXPORTER", "")
+			e.Values[theIssuer{}] = new(*authztest.Issuer)
 			return nil
 		},
 	})
 }
 
-// expand replaces $WORK in files: the path of a socket is absolute.
+// expand replaces $WORK and $ISSUER in files: the path of a socket is absolute.
 func expand(ts *testscript.TestScript, neg bool, files []string) {
 	if neg || len(files) == 0 {
 		ts.Fatalf("usage: expand file...")
 	}
 	for _, file := range files {
-		text := strings.ReplaceAll(ts.ReadFile(file), "$WORK", ts.Getenv("WORK"))
+		text := strings.NewReplacer("$WORK", ts.Getenv("WORK"), "$ISSUER", ts.Getenv("ISSUER")).Replace(ts.ReadFile(file))
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
 	}
 }
