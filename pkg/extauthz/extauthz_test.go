@@ -209,6 +209,18 @@ func TestDynamicMetadata(t *testing.T) {
 	}
 }
 
+// What had to be replaced is a denial to the access log and to later filters
+// too, whatever the record of the broken result says.
+func TestMetadataOfReplacedAnswers(t *testing.T) {
+	allowed := audit.Record{Decision: "allow", Reason: "permitted", Layer: "authorization", DecisionID: "d"}
+	for _, e := range []*engine{{}, {panics: true}, {result: authz.Result{Status: 418, Record: allowed}}} {
+		got := check(t, e, nil).GetDynamicMetadata().GetFields()["cedargate"].GetStructValue().AsMap()
+		if len(got) != 11 || got["decision"] != "deny" || got["reason"] != "internal" || got["layer"] != "internal" {
+			t.Errorf("metadata = %v, want all of a denial for an internal reason", got)
+		}
+	}
+}
+
 // The parent of a check's span is Envoy's, from the gRPC metadata; only where
 // there is none is it what the client sent.
 func TestParent(t *testing.T) {
