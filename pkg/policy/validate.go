@@ -41,12 +41,39 @@ func (l *loader) validate(r *rule) {
 			return // the validator would only repeat it in other words
 		}
 	}
+	l.checkTypes(r)
 	checker := validate.New(withArguments(l.schema, argsType(r.reads)), validate.WithStrict())
 	if err := checker.Policy("", joined(r.ast)); err != nil {
 		for _, message := range validationMessages(leaves(err)) {
 			l.problem(r, message, validationHint(message))
 		}
 	}
+}
+
+// checkTypes refuses a test for a type that the schema does not have. It is
+// always false, and the validator of cedar-go 1.9.0 lets it pass.
+func (l *loader) checkTypes(r *rule) {
+	for _, c := range r.ast.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
+			switch v := n.(type) {
+			case ast.NodeTypeIs:
+				l.checkType(r, v.EntityType)
+			case ast.NodeTypeIsIn:
+				l.checkType(r, v.EntityType)
+			}
+			return true
+		})
+	}
+}
+
+func (l *loader) checkType(r *rule, t cedar.EntityType) {
+	_, entity := l.schema.Entities[t]
+	_, enum := l.schema.Enums[t]
+	if entity || enum || t == typeAction {
+		return
+	}
+	message := fmt.Sprintf("unrecognized entity type `%s`", t)
+	l.problem(r, message, validationHint(message))
 }
 
 // joined returns p with all its conditions in one: cedar-go types each one
