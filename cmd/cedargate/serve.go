@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -70,7 +69,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 	announce(log, a, files, advice)
 	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
 	server := grpc.NewServer(extauthz.Options()...)
-	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: a.Engine, Tracer: tracer, Log: log}))
+	extauthz.New(extauthz.Config{Engine: a.Engine, Tracer: tracer, Log: log}).Register(server)
 	return serveUntil(ctx, parts{assembly: a, server: server, edge: edge, admin: admin, log: log})
 }
 
