@@ -162,6 +162,20 @@ func TestDecode(t *testing.T) {
 			},
 			want(func(r *authz.Request) { r.Source = "" }),
 		},
+		{
+			"a listener within Envoy is no unix socket",
+			func(a *authv3.AttributeContext) {
+				a.GetSource().Address = &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{
+					EnvoyInternalAddress: &corev3.EnvoyInternalAddress{},
+				}}
+			},
+			want(func(r *authz.Request) { r.Source = "unknown" }),
+		},
+		{
+			"no peer is no unix socket",
+			func(a *authv3.AttributeContext) { a.Source = nil },
+			want(func(r *authz.Request) { r.Source = "unknown" }),
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {
