@@ -258,6 +258,8 @@ func TestParseLimits(t *testing.T) {
 		{"64 resources", uris(64, "x://a"), ""},
 		{"65 resources", uris(65, "x://a"), "limit: more than 64 resources"},
 		// A limit is found before what is wrong with message and params.
+		{"limit before a refused URI", message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["x:..","x:`+strings.Repeat("u", 8191)+`"]}}`), "limit: URI longer than 8 KiB"},
+		{"limit before refused URIs", uris(65, "x:.."), "limit: more than 64 resources"},
 		{"limit before message", `{"jsonrpc":"1","id":1,"method":"tools/call","params":{"name":"` + strings.Repeat("n", 1025) + `"}}`, "limit: name longer than 1 KiB"},
 		{"message before params", `{"jsonrpc":"1","id":1,"method":"tools/call"}`, `malformed: jsonrpc is not "2.0"`},
 	}
