@@ -68,6 +68,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { authv3.RegisterAuthorizatio
 func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.ForceServerCodecV2(newLenient()),
 		grpc.MaxConcurrentStreams(10000),
 		grpc.WaitForHandlers(true), // a check that is cut off is recorded all the same
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
