@@ -30,6 +30,9 @@ type read struct {
 // validate checks r against the schema in which context.args has the type of
 // what r reads.
 func (l *loader) validate(r *rule) {
+	if !l.checkDoubling(r) {
+		return
+	}
 	if r.usage.sourceIP && !l.config.TrustedHops {
 		l.advise(r, "context.sourceIp is the address of Envoy's peer, since trusted_hops is not set",
 			"behind a load balancer that is the balancer: set trusted_hops")
