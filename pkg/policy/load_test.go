@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,20 @@ func TestLoadTakesWhatIsJustSmallEnough(t *testing.T) {
 		"permit (principal, action, resource is MCP::Server) when { context == context };",
 		`permit (principal, action, resource is MCP::Resource in MCP::Server::"files") when { context == context };`,
 	)
+}
+
+// What is wrong with a spelling on several servers is said the same each time.
+func TestProblemsAreStable(t *testing.T) {
+	c := world(file("policy.cedar", `forbid (principal, action, resource) when { resource.uri == "FILE:///srv/../a" };`))
+	for i := range c.Servers {
+		c.Servers[i].CanonicalURI = func(string) (string, error) { return "", errors.New(c.Servers[i].Name) }
+	}
+	_, first := policy.Load(c)
+	for range 30 {
+		if _, again := policy.Load(c); !cmp.Equal(first, again) {
+			t.Fatalf("Load() found\n%sand then\n%s", show(first), show(again))
+		}
+	}
 }
 
 func TestLoadRefusesTooMuch(t *testing.T) {

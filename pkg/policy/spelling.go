@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -265,7 +267,8 @@ func neverEscaped(part string, c byte) string {
 // server.
 func (cat *catalogue) uncanonical(uri string) string {
 	why := ""
-	for _, s := range cat.servers {
+	for _, name := range slices.Sorted(maps.Keys(cat.servers)) {
+		s := cat.servers[name]
 		if s.CanonicalURI == nil {
 			return ""
 		}
