@@ -49,6 +49,10 @@ func comparisonOf(n ast.IsNode) comparison {
 		return compared(v.Left, v.Right)
 	case ast.NodeTypeContains:
 		return compared(v.Left, v.Right)
+	case ast.NodeTypeContainsAny:
+		return compared(v.Left, v.Right)
+	case ast.NodeTypeContainsAll:
+		return compared(v.Left, v.Right)
 	case ast.NodeTypeLike:
 		if part := resourcePart(v.Arg); part != "" {
 			pieces, begins := patternPieces(v.Value)
@@ -68,7 +72,11 @@ func compared(a, b ast.IsNode) comparison {
 	return comparison{}
 }
 
+// resourcePart returns which part of resource n is, alone or in a set of one.
 func resourcePart(n ast.IsNode) string {
+	if set, ok := n.(ast.NodeTypeSet); ok && len(set.Elements) == 1 {
+		n = set.Elements[0]
+	}
 	access, ok := n.(ast.NodeTypeAccess)
 	if !ok {
 		return ""
