@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +32,7 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Answer Envoy until SIGTERM",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -57,7 +60,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	tracer, flush, err := tracing(ctx)
+	tracer, flush, err := tracing(ctx, c.AuditPath, log)
 	if err != nil {
 		return err
 	}
@@ -67,6 +70,9 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	announce(log, a, files, advice)
+	if c.AuditPath == stdoutPath && lost(stdout) {
+		log.Warn("stdout is closed or the null device: every decision record is lost", "hint", "let audit.path name a file")
+	}
 	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
 	server := grpc.NewServer(extauthz.Options()...)
 	extauthz.New(extauthz.Config{Engine: a.Engine, Tracer: tracer, Log: log}).Register(server)
@@ -87,6 +93,10 @@ func serveUntil(ctx context.Context, p parts) error {
 	healthv1.RegisterHealthServer(p.server, alive)
 	admin := &http.Server{Handler: adminHandler(p.assembly), ReadHeaderTimeout: 5 * time.Second}
 
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
 	group, ctx := errgroup.WithContext(ctx)
 	for _, keys := range p.assembly.Keys {
 		group.Go(func() error { keys.Run(ctx); return nil })
@@ -103,9 +113,10 @@ func serveUntil(ctx context.Context, p parts) error {
 		}
 		return nil
 	})
+	group.Go(func() error { hangUps(ctx, signals, p.log); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
-		p.log.Info("stopping", "grace", grace)
+		p.log.Info("stopping", "grace", grace.String())
 		alive.Shutdown()
 		stopServer(p.server)
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -113,6 +124,19 @@ func serveUntil(ctx context.Context, p parts) error {
 		return admin.Shutdown(late)
 	})
 	return group.Wait()
+}
+
+// hangUps outlives SIGHUP, which would end the process with requests in
+// flight, and tells those who send it to reload what they have to do.
+func hangUps(ctx context.Context, signals <-chan os.Signal, log *slog.Logger) {
+	for {
+		select {
+		case <-signals:
+			log.Warn("SIGHUP reloads nothing: restart to read configuration and policies anew")
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stopServer lets requests in flight end, for at most the grace.
