@@ -227,7 +227,7 @@ func TestDemoUp(t *testing.T) {
 			t.Errorf("spans of %s at the backend: %v", service, err)
 		}
 	}
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	p.end(t, 0)

@@ -21,7 +21,7 @@ func checkCommand() *cobra.Command {
 		Long: `Validate configuration, schema and policies without serving, and list what
 would be served. Every problem is printed as file:line:column: message, and the
 exit status is 1 if one of them would keep Cedargate from serving.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, files, advice, err := read(file)
 			if err != nil {
@@ -45,6 +45,14 @@ func configFlag(cmd *cobra.Command, file *string) {
 	if err := cmd.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined a line above
 	}
+}
+
+// noArguments refuses what is no flag; cobra would call it a command.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return hinted{fmt.Errorf("unexpected argument %q", args[0]), "the configuration file is given as --config FILE"}
 }
 
 // nowhere is a recorder for an engine that is never asked.

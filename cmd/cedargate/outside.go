@@ -9,9 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -49,10 +52,26 @@ func announce(log *slog.Logger, a *config.Assembly, files []policy.File, advice 
 	}
 }
 
+// stdoutPath is the audit.path that means standard output.
+const stdoutPath = "stdout"
+
+// lost reports whether w throws away what is written to it. Standard output
+// does when the process was started with it closed, or by a supervisor that
+// drops it: then every write of a record succeeds, and nobody has it.
+func lost(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	got, err := f.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	return err == nil && nullErr == nil && os.SameFile(got, null)
+}
+
 // openAudit opens where records go. Records are appended to a file that only
 // its owner reads.
 func openAudit(path, file string, stdout io.Writer) (io.WriteCloser, error) {
-	if path == "stdout" {
+	if path == stdoutPath {
 		return unclosed{stdout}, nil
 	}
 	f, err := os.OpenFile(besides(file, path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -86,9 +105,28 @@ func listenAt(field string, a config.Address) (net.Listener, error) {
 	}
 	l, err := net.Listen(a.Network, a.Address)
 	if err != nil {
-		return nil, hinted{fmt.Errorf("%s: %w", field, err), "another process may hold " + a.Address + ", or this one may not open it"}
+		return nil, hinted{fmt.Errorf("%s: %w", field, err), listenHint(a, err)}
 	}
 	return l, nil
+}
+
+// listenHint says what to do about an address that cannot be listened on.
+func listenHint(a config.Address, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "this process may not open " + a.Address
+	case errors.Is(err, fs.ErrNotExist):
+		return "make the directory of " + a.Address + " first"
+	case errors.Is(err, syscall.EINVAL) && a.Network == "unix":
+		return "the path of a socket has at most about 100 bytes: choose a shorter one"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine does not have the address " + a.Address
+	case errors.Is(err, syscall.EADDRINUSE) && a.Network == "unix":
+		return "a file that is no socket is in the way: remove " + a.Address
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another process holds " + a.Address
+	}
+	return "is the address meant to be one of this machine?"
 }
 
 // removeStale removes a socket that nobody listens on any more, as a process
@@ -109,14 +147,23 @@ func removeStale(path string) error {
 }
 
 // tracing makes a tracer by the standard OTEL_* variables; with none of them
-// set nothing is exported. The returned function sends what is left.
-func tracing(ctx context.Context) (trace.Tracer, func(), error) {
+// set nothing is exported. What the exporter says goes to log. The returned
+// function sends what is left.
+func tracing(ctx context.Context, auditPath string, log *slog.Logger) (trace.Tracer, func(), error) {
 	if !exporterWanted() {
 		return nil, func() {}, nil
 	}
+	if os.Getenv("OTEL_TRACES_EXPORTER") == "console" && auditPath == stdoutPath {
+		return nil, nil, hinted{
+			errors.New("tracing: the exporter console would write spans between the records on stdout"),
+			"let audit.path name a file, or use another OTEL_TRACES_EXPORTER",
+		}
+	}
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing", "error", err) }))
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return nil, nil, hinted{fmt.Errorf("tracing: %w", err), "see the OTEL_* variables in the environment"}
+		return nil, nil, hinted{fmt.Errorf("tracing: %w", err), "OTEL_TRACES_EXPORTER is otlp, console or none, OTEL_EXPORTER_OTLP_PROTOCOL is grpc or http/protobuf"}
 	}
 	who, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),

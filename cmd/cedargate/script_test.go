@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"issuer": issuer,
 			"mint":   mint,
 			"hides":  hides,
+			"hangup": hangup,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("OTEL_TRACES_EXPORTER", "")
@@ -48,6 +50,16 @@ func expand(ts *testscript.TestScript, neg bool, files []string) {
 	for _, file := range files {
 		text := strings.NewReplacer("$WORK", ts.Getenv("WORK"), "$ISSUER", ts.Getenv("ISSUER")).Replace(ts.ReadFile(file))
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
+	}
+}
+
+// hangup sends SIGHUP to what runs in the background.
+func hangup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -33,7 +32,7 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Answer Envoy until SIGTERM",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -62,7 +61,7 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	tracer, flush, err := tracing(ctx)
+	tracer, flush, err := tracing(ctx, c.AuditPath, log)
 	if err != nil {
 		return err
 	}
@@ -72,11 +71,14 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	announce(log, a, files, advice)
+	if c.AuditPath == stdoutPath && lost(stdout) {
+		log.Warn("stdout is closed or the null device: every decision record is lost", "hint", "let audit.path name a file")
+	}
 	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
 	live := &reloader{file: file, records: records, log: log, level: level}
 	live.begin(a, seen)
 	server := grpc.NewServer(extauthz.Options()...)
-	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: live, Tracer: tracer, Log: log}))
+	extauthz.New(extauthz.Config{Engine: live, Tracer: tracer, Log: log}).Register(server)
 	return serveUntil(ctx, parts{live: live, server: server, edge: edge, admin: admin, log: log})
 }
 
@@ -113,7 +115,7 @@ func serveUntil(ctx context.Context, p parts) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		p.log.Info("stopping", "grace", grace)
+		p.log.Info("stopping", "grace", grace.String())
 		alive.Shutdown()
 		stopServer(p.server)
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -147,7 +147,7 @@ func failed(r *Record) *Record {
 	f.Event = "failure"
 	f.Decision = decisionDeny
 	f.Layer = "internal"
-	f.Reason = "audit_unavailable"
+	f.Reason = "deadline" // as it was answered: it outranks a record that is not written
 	f.Status = http.StatusServiceUnavailable
 	f.Detail = "the allow was recorded too late and was answered 503"
 	return &f

@@ -155,7 +155,7 @@ func TestInvariant02FailedWriteIsAnError(t *testing.T) {
 func TestRecordTakesBackAnAllowThatWasTooLate(t *testing.T) {
 	deny := allow("refused")
 	deny.Decision = "deny"
-	late := "failure:late:deny:503:audit_unavailable"
+	late := "failure:late:deny:503:deadline"
 	tests := []struct {
 		name   string
 		record audit.Record

@@ -19,7 +19,7 @@ import (
 // defaultBudget is the time for a check whose caller names no deadline.
 const defaultBudget = time.Second
 
-// recordGrace is how long the record of a late answer may take.
+// recordGrace is how long the record of a late answer may take at most.
 const recordGrace = 20 * time.Millisecond
 
 // Check decides r: it says where it goes, what is asked, who asks, and whether
@@ -28,9 +28,10 @@ const recordGrace = 20 * time.Millisecond
 // panics. It answers before the deadline of ctx: earlier by a quarter of what
 // remains, at most 100 ms.
 func (e *Engine) Check(ctx context.Context, r Request) (result Result) {
-	ctx, cancel := within(ctx)
+	ctx, grace, cancel := within(ctx)
 	defer cancel()
 	c := e.begin(ctx, r)
+	c.grace = grace
 	defer c.recoverInto(&result)
 	return c.finish(c.answer())
 }
@@ -39,6 +40,7 @@ func (e *Engine) Check(ctx context.Context, r Request) (result Result) {
 type check struct {
 	*Engine
 	ctx     context.Context
+	grace   time.Duration // for the record once ctx is done
 	start   time.Time
 	request Request
 	record  audit.Record
@@ -121,14 +123,17 @@ func (c *check) authorize(who token.Claims) answer {
 	return c.allow(who)
 }
 
-// within is ctx with the deadline by which the answer must be made.
-func within(ctx context.Context) (context.Context, context.CancelFunc) {
+// within is ctx with the deadline by which the answer must be made. What is left
+// until the caller's own has room for grace.
+func within(ctx context.Context) (_ context.Context, grace time.Duration, _ context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return context.WithTimeout(ctx, defaultBudget)
+		ctx, cancel := context.WithTimeout(ctx, defaultBudget)
+		return ctx, recordGrace, cancel
 	}
-	remains := time.Until(deadline)
-	return context.WithDeadline(ctx, deadline.Add(-min(100*time.Millisecond, remains/4)))
+	margin := min(100*time.Millisecond, time.Until(deadline)/4)
+	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-margin))
+	return ctx, min(recordGrace, margin/2), cancel
 }
 
 func (e *Engine) begin(ctx context.Context, r Request) *check {
@@ -188,7 +193,7 @@ func (c *check) keep() error {
 	ctx := c.ctx
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordGrace)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), c.grace)
 		defer cancel()
 	}
 	err := c.Records.Record(ctx, c.record)

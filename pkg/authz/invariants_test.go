@@ -30,7 +30,9 @@ func TestInvariant01ZeroValuesDeny(t *testing.T) {
 		t.Errorf("the zero Set: Decide = %+v, want a denial", d)
 	}
 	e, _ := engineWith(t, permitAll, func(c *authz.Config) {
-		c.Tokens = verifierFunc(func(context.Context, token.Credential, token.Accept) (token.Claims, error) { return token.Claims{}, nil })
+		c.Tokens = verifierFunc(func(context.Context, token.Credential, token.Accept) (token.Claims, error) {
+			return token.Claims{}, nil
+		})
 	})
 	if got := e.Check(t.Context(), toolCall()); got.Allowed || got.Status != http.StatusServiceUnavailable {
 		t.Errorf("Check with zero claims = %+v, want 503", got)
@@ -116,11 +118,54 @@ func (s *lateRecorder) Record(ctx context.Context, r audit.Record) error {
 	return s.memory.Record(ctx, r)
 }
 
-func TestInvariant04Deadline(t *testing.T) {
-	slow := verifierFunc(func(ctx context.Context, _ token.Credential, _ token.Accept) (token.Claims, error) {
-		<-ctx.Done()
-		return token.Claims{}, &token.Error{Reason: "issuer_unavailable", Err: ctx.Err()}
+// A stuck sink is one whose first write ends when it is let through.
+type stuck struct {
+	let   chan struct{}
+	lines bytes.Buffer
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.let
+	return s.lines.Write(p)
+}
+
+// An allow that is written after its 503 is followed by what was answered.
+func TestInvariant02LateAllowIsTakenBackAsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &stuck{let: make(chan struct{})}
+		log := audit.New(sink)
+		e, _ := engineWith(t, permitAll, func(c *authz.Config) { c.Records = log })
+		got := e.Check(t.Context(), toolCall())
+		close(sink.let)
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var last struct {
+			Event, Decision, Reason string
+			Status                  int
+			DecisionID              string `json:"decision_id"`
+		}
+		lines := bytes.Split(bytes.TrimSpace(sink.lines.Bytes()), []byte("\n"))
+		if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil {
+			t.Fatal(err)
+		}
+		if len(lines) != 2 || last.Event != "failure" || last.Decision != "deny" || last.DecisionID != got.Record.DecisionID {
+			t.Errorf("records = %s, want the allow and its failure", lines)
+		}
+		if last.Reason != reason(t, got) || last.Status != got.Status {
+			t.Errorf("the record says %d %s, the answer %d %s", last.Status, last.Reason, got.Status, reason(t, got))
+		}
 	})
+}
+
+// untilDone is an issuer that never answers.
+func untilDone(ctx context.Context, _ token.Credential, _ token.Accept) (token.Claims, error) {
+	<-ctx.Done()
+	return token.Claims{}, &token.Error{Reason: "issuer_unavailable", Err: ctx.Err()}
+}
+
+func TestInvariant04Deadline(t *testing.T) {
+	slow := verifierFunc(untilDone)
 	tests := []struct {
 		why    string
 		budget time.Duration // 0: the caller names no deadline
@@ -155,6 +200,22 @@ func TestInvariant04Deadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestInvariant04LateAnswers(t *testing.T) {
+	t.Run("the record of a late answer stays within the margin", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+			defer cancel()
+			e, _ := engineWith(t, permitAll, func(c *authz.Config) { c.Tokens, c.Records = verifierFunc(untilDone), &slowRecorder{} })
+			if got := e.Check(ctx, toolCall()); got.Allowed || reason(t, got) != "deadline" {
+				t.Errorf("Check = %s, want deadline", got.Body)
+			}
+			if err := ctx.Err(); err != nil {
+				t.Errorf("Check returned after the deadline of its caller: %v", err)
+			}
+		})
+	})
 	t.Run("a context that is done", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -12,7 +12,7 @@ import (
 // them.
 func Questions(t *testing.T, e *Engine, r Request) []policy.Request {
 	t.Helper()
-	ctx, cancel := within(context.Background())
+	ctx, _, cancel := within(context.Background())
 	defer cancel()
 	c := e.begin(ctx, r)
 	c.site = c.routes.find(r).site

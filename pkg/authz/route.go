@@ -230,8 +230,11 @@ func metadataURL(resource string) (string, error) {
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return "", fmt.Errorf("resource %q is not an absolute URL", resource)
 	}
-	origin := resource[:len(resource)-len(u.EscapedPath())]
-	path := u.EscapedPath()
+	if strings.ContainsAny(resource, `"\`) {
+		return "", fmt.Errorf("resource %q cannot be quoted in a challenge", resource)
+	}
+	path := pathOf(resource) // as written: url.URL may write it longer
+	origin := strings.TrimSuffix(resource, path)
 	if path == "/" {
 		path = ""
 	}

@@ -151,3 +151,19 @@ func TestChallenge(t *testing.T) {
 		}
 	}
 }
+
+// The origin of a challenge is the resource's own, whatever its path holds: a
+// client would take its token from wherever the document says.
+func TestChallengeKeepsTheOrigin(t *testing.T) {
+	for _, path := range []string{"/{tenant}/mcp", "/a|b", "/a^b", "/a'b", "/a[b]", "/%7emcp", "/~mcp"} {
+		got, err := metadataURL("https://mcp.example.com" + path)
+		if want := "https://mcp.example.com/.well-known/oauth-protected-resource" + path; got != want || err != nil {
+			t.Errorf("metadataURL at %s = %q, %v, want %q", path, got, err, want)
+		}
+	}
+	for _, path := range []string{`/a"b`, `/a\b`} {
+		if got, err := metadataURL("https://mcp.example.com" + path); err == nil {
+			t.Errorf("metadataURL at %s = %q, want an error: it ends in quotes", path, got)
+		}
+	}
+}

@@ -248,6 +248,35 @@ func TestPolicyServers(t *testing.T) {
 	}
 }
 
+// A resource is in no directory of a query, fragment, userinfo or expression,
+// and a plain name is in none at all: a forbid on such a one would sleep.
+func TestPolicyDirectories(t *testing.T) {
+	server := parse(t, testdata+"/good/full.yaml").PolicyServers()[0]
+	tests := []struct {
+		uri  string
+		want bool
+	}{
+		{"file:///", true},
+		{"file:///srv/", true},
+		{"https://example.com/", true},
+		{"db://host/a/", true},
+		{"urn:a/", true},
+		{"https://", false},
+		{"db://", false},
+		{"https://example.com/a?b/", false},
+		{"db://host/a#b/", false},
+		{"ssh://git@host/a/", false},
+		{"file:///srv/{name}/", false},
+		{"reports/", false},
+		{"FILE:///srv/", false},
+	}
+	for _, tt := range tests {
+		if got := server.HasDirectory(tt.uri); got != tt.want {
+			t.Errorf("HasDirectory(%q) = %v, want %v", tt.uri, got, tt.want)
+		}
+	}
+}
+
 // A problem is written as compilers do, as far as its place is known.
 func TestProblemString(t *testing.T) {
 	tests := []struct {

@@ -279,5 +279,9 @@ func (s Server) policyServer() policy.Server {
 			u, err := mcp.CanonicalTemplate(uri, s.Rules)
 			return u.Canonical, err
 		},
+		HasDirectory: func(uri string) bool {
+			u, err := mcp.CanonicalURI(uri, s.Rules)
+			return err == nil && slices.Contains(u.Dirs, uri)
+		},
 	}
 }

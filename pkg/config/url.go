@@ -48,7 +48,7 @@ func (r *reader) webURL(path, text string) *webURL {
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		message = fmt.Sprintf("is %q, want an absolute http or https URL", text)
-	case strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || c == '\\' }):
+	case strings.ContainsFunc(text, notInURL):
 		message = "contains characters that a URL cannot have"
 		hint = "percent-encode them, and write the host in its ASCII form"
 	case u.User != nil:
@@ -62,6 +62,13 @@ func (r *reader) webURL(path, text string) *webURL {
 	}
 	r.refuse(path, message, hint)
 	return nil
+}
+
+// notInURL tells whether c has no place in a URL (RFC 3986 §2): some clients
+// encode it, which makes it another identifier, and a quote would end the
+// challenge that a resource stands in.
+func notInURL(c rune) bool {
+	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>\\^`{|}", c)
 }
 
 // noQuery reports a query.

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func decode(in *authv3.CheckRequest) authz.Request {
 		},
 		Host:   req.GetHost(),
 		Path:   req.GetPath(),
-		Source: attributes.GetSource().GetAddress().GetSocketAddress().GetAddress(),
+		Source: peer(attributes.GetSource().GetAddress()),
 	}
 	r.HTTP.Body = req.GetRawBody()
 	if len(r.HTTP.Body) == 0 {
@@ -38,6 +39,16 @@ func decode(in *authv3.CheckRequest) authz.Request {
 	decodeHeaders(&r.HTTP, req)
 	r.Server, r.Named = attributes.GetContextExtensions()[ServerExtension]
 	return r
+}
+
+// peer is the address of the proxy's peer; "" for a unix socket. Any other one
+// without an IP address, such as a listener within Envoy, is unknown, not
+// absent: absence would let a forbid on sourceIp sleep.
+func peer(a *corev3.Address) string {
+	if a.GetPipe() != nil {
+		return ""
+	}
+	return cmp.Or(a.GetSocketAddress().GetAddress(), "unknown")
 }
 
 func decodeHeaders(h *mcp.HTTP, req *authv3.AttributeContext_HttpRequest) {

@@ -48,6 +48,7 @@ func respond(r authz.Result) *authv3.CheckResponse {
 	if !ok {
 		code = codes.Unavailable
 		r.Status = 503
+		r.Record.Decision, r.Record.Layer, r.Record.Reason = "deny", "internal", "internal"
 		r.Header = []mcp.Field{
 			{Name: "content-type", Value: "application/json"},
 			{Name: "cache-control", Value: "no-store"},

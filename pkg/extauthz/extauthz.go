@@ -57,6 +57,10 @@ func New(c Config) *Server {
 	return &Server{Config: c}
 }
 
+// Register adds s to the services of r, so that only this package has to know
+// Envoy's types.
+func (s *Server) Register(r grpc.ServiceRegistrar) { authv3.RegisterAuthorizationServer(r, s) }
+
 // Options are the gRPC server options that this edge needs: the receive limit,
 // tolerance for Envoy's keepalives (by default grpc-go answers them with
 // GOAWAY), and connections that end now and then, so that a new replica gets
@@ -64,6 +68,7 @@ func New(c Config) *Server {
 func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.ForceServerCodecV2(newLenient()),
 		grpc.MaxConcurrentStreams(10000),
 		grpc.WaitForHandlers(true), // a check that is cut off is recorded all the same
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

@@ -162,6 +162,20 @@ func TestDecode(t *testing.T) {
 			},
 			want(func(r *authz.Request) { r.Source = "" }),
 		},
+		{
+			"a listener within Envoy is no unix socket",
+			func(a *authv3.AttributeContext) {
+				a.GetSource().Address = &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{
+					EnvoyInternalAddress: &corev3.EnvoyInternalAddress{},
+				}}
+			},
+			want(func(r *authz.Request) { r.Source = "unknown" }),
+		},
+		{
+			"no peer is no unix socket",
+			func(a *authv3.AttributeContext) { a.Source = nil },
+			want(func(r *authz.Request) { r.Source = "unknown" }),
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {
@@ -205,6 +219,18 @@ func TestDynamicMetadata(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("metadata (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// What had to be replaced is a denial to the access log and to later filters
+// too, whatever the record of the broken result says.
+func TestMetadataOfReplacedAnswers(t *testing.T) {
+	allowed := audit.Record{Decision: "allow", Reason: "permitted", Layer: "authorization", DecisionID: "d"}
+	for _, e := range []*engine{{}, {panics: true}, {result: authz.Result{Status: 418, Record: allowed}}} {
+		got := check(t, e, nil).GetDynamicMetadata().GetFields()["cedargate"].GetStructValue().AsMap()
+		if len(got) != 11 || got["decision"] != "deny" || got["reason"] != "internal" || got["layer"] != "internal" {
+			t.Errorf("metadata = %v, want all of a denial for an internal reason", got)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func (r *reading) label() *Fault {
 // refused: parsers differ on where it ends.
 func jsonType(value string) bool {
 	kind, rest, _ := strings.Cut(value, ";")
-	if !strings.EqualFold(strings.TrimRight(kind, " \t"), "application/json") {
+	if lower(strings.TrimRight(kind, " \t")) != "application/json" {
 		return false
 	}
 	charsets := 0

@@ -149,13 +149,22 @@ func (r *reading) listen(m message) *Fault {
 		return invalidParams("resourceSubscriptions is no array")
 	}
 	count := 0
+	var refused *Fault // of the first URI; a limit comes before it (contract §1)
 	for v := range resources.Elements() {
 		if count++; count > maxListen {
 			return overLimit("more than 64 resources")
 		}
-		if _, fault := r.resource("resources/subscribe", v, canonical); fault != nil {
+		_, fault := r.resource("resources/subscribe", v, canonical)
+		switch {
+		case fault == nil:
+		case fault.Reason == reasonLimit:
 			return fault
+		case refused == nil:
+			refused = fault
 		}
+	}
+	if refused != nil {
+		return refused
 	}
 	if !absentOr(tasks, strictjson.Array) {
 		return invalidParams("taskIds is no array")

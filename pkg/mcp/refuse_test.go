@@ -162,7 +162,7 @@ func TestParseIDs(t *testing.T) {
 		{`1.5`, no}, {`15e-1`, no}, {`1e-1`, no}, {`12.55e1`, no}, {`1e256`, no}, {`1e999999999`, no}, {`1e-999999999`, no},
 		{`null`, no}, {`true`, no}, {`[1]`, no}, {`{}`, no},
 		{long(257), "limit: id longer than 256 bytes"},
-		{strings.Repeat("9", 257), "limit: number literal"},
+		{strings.Repeat("9", 257), "limit: number literal too long"},
 	}
 	for _, tt := range tests {
 		got, fault := mcp.Parse(post(`{"jsonrpc":"2.0","id": `+tt.id+` ,"method":"ping"}`), mcp.Rules{})
@@ -239,11 +239,11 @@ func TestParseLimits(t *testing.T) {
 	read := func(uri string) string { return message("resources/read", `{"uri":"`+uri+`"}`) }
 	tests := []struct{ name, body, want string }{
 		{"depth 64", nest(64), ""},
-		{"depth 65", nest(65), "limit: depth"},
+		{"depth 65", nest(65), "limit: nested too deep"},
 		{"10,000 elements", members(10_000), ""},
-		{"10,001 elements", members(10_001), "limit: elements"},
+		{"10,001 elements", members(10_001), "limit: too many members, objects and arrays"},
 		{"an embedding", params(`{"name":"query","arguments":{"v":[` + strings.Repeat("0.25,", 40_000) + `1]}}`), ""},
-		{"a number of 100,000 digits", params(`{"name":"query","arguments":{"n":` + strings.Repeat("1", 100_000) + `}}`), "limit: number literal"},
+		{"a number of 100,000 digits", params(`{"name":"query","arguments":{"n":` + strings.Repeat("1", 100_000) + `}}`), "limit: number literal too long"},
 		{"a name of 1 KiB", params(`{"name":"` + strings.Repeat("n", 1024) + `"}`), ""},
 		{"a name of 1 KiB and one", params(`{"name":"` + strings.Repeat("n", 1025) + `"}`), "limit: name longer than 1 KiB"},
 		{"a prompt of 1 KiB and one", message("prompts/get", `{"name":"`+strings.Repeat("n", 1025)+`"}`), "limit: name longer than 1 KiB"},
@@ -258,6 +258,8 @@ func TestParseLimits(t *testing.T) {
 		{"64 resources", uris(64, "x://a"), ""},
 		{"65 resources", uris(65, "x://a"), "limit: more than 64 resources"},
 		// A limit is found before what is wrong with message and params.
+		{"limit before a refused URI", message("subscriptions/listen", `{"notifications":{"resourceSubscriptions":["x:..","x:`+strings.Repeat("u", 8191)+`"]}}`), "limit: URI longer than 8 KiB"},
+		{"limit before refused URIs", uris(65, "x:.."), "limit: more than 64 resources"},
 		{"limit before message", `{"jsonrpc":"1","id":1,"method":"tools/call","params":{"name":"` + strings.Repeat("n", 1025) + `"}}`, "limit: name longer than 1 KiB"},
 		{"message before params", `{"jsonrpc":"1","id":1,"method":"tools/call"}`, `malformed: jsonrpc is not "2.0"`},
 	}

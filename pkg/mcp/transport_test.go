@@ -113,6 +113,7 @@ func TestParseMediaType(t *testing.T) {
 		"application/json; charset*=utf-8''utf-16", "application/json; charset*0=utf-16", "application/json; charset =utf-16",
 		"application/json,application/json", "application/json, text/plain", "application/json; x=a,text/plain",
 		`application/json; x="a; charset=utf-16"`, "multipart/form-data; boundary=x", "application/vnd.api+json",
+		"application/j\u017fon", // which folds to it, but is none
 	}
 	for _, value := range accepted {
 		if _, fault := mcp.Parse(request("POST", call, "content-type", value), mcp.Rules{}); fault != nil {

@@ -266,7 +266,7 @@ func (s speller) webAuthority(p parts, text string) (parts, *refusal) {
 	if strings.IndexByte(text, '@') >= 0 {
 		return p, refuse("URI with a userinfo")
 	}
-	host, port := strings.ToLower(text), ""
+	host, port := lower(text), ""
 	if bracket := strings.LastIndexByte(host, ']'); bracket >= 0 {
 		host, port = host[:bracket+1], host[bracket+1:]
 	} else {
@@ -304,9 +304,9 @@ func webPort(port string) bool {
 // some read "1.2.3", "0x7f.1" and "127.1" as addresses.
 func (s speller) webHost(host string) bool {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
-		inner = strings.TrimSuffix(inner, "]")
+		inner, closed := strings.CutSuffix(inner, "]")
 		ip, err := netip.ParseAddr(inner)
-		return err == nil && ip.Is6() && ip.Zone() == "" && ip.String() == inner
+		return closed && err == nil && ip.Is6() && ip.Zone() == "" && ip.String() == inner
 	}
 	for i := range len(host) {
 		if c := host[i]; !letter(c) && !digit(c) && c != '-' && c != '.' && c != '_' && !s.variable(c) {

@@ -111,7 +111,9 @@ func TestCanonicalURIRefuses(t *testing.T) {
 		{"bad host", []string{"http:", "http:a", "http:/a", "http:///a", "http://", "http://:8080/", "http://h%61/", "http://é/", "http://h./", "http://.h/",
 			"http://a..b/", "http://1/", "http://127.1/", "http://0x7f.1/", "http://0x7f/", "http://a.0x1/", "http://a.1/", "http://256.1.1.1/", "http://01.1.1.1/",
 			"http://1.2.3.4.5/", "http://[::1/", "http://::1]/", "http://[0:0::1]/", "http://[::1%25eth]/", "http://[127.0.0.1]/", "http://a!/",
-			"http://[::01]/", "http://[2001:db8:0:0:0:0:0:1]/", "http://[]/"}},
+			"http://[::01]/", "http://[2001:db8:0:0:0:0:0:1]/", "http://[]/", "http://[::1:8080/", "http://[2001:db8::1:8080",
+			// Not ASCII, but their lower case is in the tables of Unicode.
+			"https://g\u0130thub.com/", "https://\u212aube.example/"}},
 		{"bad port", []string{"http://h:/", "http://h:08/", "http://h:0/", "http://h:65536/", "http://h:+8/", "http://h:8a/", "http://[::1]8080/", "http://[::1]:/"}},
 		{"URI with an explicit default port", []string{"http://h:80/", "https://h:443/", "ws://h:80/", "wss://h:443/", "http://[::1]:80/"}},
 		{"URI with a userinfo", []string{"http://u@h/", "https://u:p@h/", "ws://@h/", "http://a@b@h/"}},

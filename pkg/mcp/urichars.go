@@ -25,6 +25,17 @@ func digits(text string) bool {
 	return true
 }
 
+// lower lowers A to Z and nothing else: by the tables of Unicode U+0130 and
+// U+212A become an ASCII "i" and "k", and one host another.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+}
+
 // unreserved, pathByte and queryByte are the classes of RFC 3986 §2.3, §3.3 and
 // §3.4.
 func unreserved(c byte) bool {

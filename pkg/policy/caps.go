@@ -1,6 +1,10 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+)
 
 // MaxFileBytes bounds one policy file; Load refuses a larger one.
 const MaxFileBytes = 1 << 20
@@ -13,6 +17,7 @@ const (
 	maxOperators = 2000
 	maxChain     = 64  // a.b.c: the parser writes `has a.b.c` out, which is quadratic
 	maxGuards    = 100 // the validator's work is cubic in what has and hasTag guard
+	maxDoubling  = 8   // the validator's work doubles with each level
 )
 
 // A measure follows how deep the text of one policy can make the tree.
@@ -93,4 +98,60 @@ func (m *measure) follow(t token) {
 	case !isWord(t.text[0]):
 		m.chain, m.afterHas = 0, false
 	}
+}
+
+// checkDoubling refuses what the validator would need too long for. cedar-go
+// 1.9.0 doubles its errors in each "is … in", types again what is left of an
+// optional member, and writes the "if" of a tag out twice.
+func (l *loader) checkDoubling(r *rule) bool {
+	deepest := 0
+	for _, c := range r.ast.Conditions {
+		deepest = max(deepest, doublings(c.Body, false))
+	}
+	if deepest > maxDoubling {
+		l.problem(r, fmt.Sprintf("is … in, members of expressions in brackets, or if inside getTag are nested deeper than %d", maxDoubling),
+			"write the condition flat, or several policies")
+	}
+	return deepest <= maxDoubling
+}
+
+// doublings is the deepest nesting in n of nodes that double the work.
+func doublings(n ast.IsNode, inTag bool) int {
+	own := 0
+	switch v := n.(type) {
+	case ast.NodeTypeIsIn:
+		own = 1
+	case ast.NodeTypeIfThenElse:
+		if inTag {
+			own = 1
+		}
+	case ast.NodeTypeAccess:
+		switch v.Arg.(type) {
+		case ast.NodeTypeVariable, ast.NodeTypeAccess, ast.NodeValue:
+		default:
+			own = 1
+		}
+	case ast.NodeTypeGetTag:
+		inTag = true
+	}
+	deepest := 0
+	for _, child := range children(n) {
+		deepest = max(deepest, doublings(child, inTag))
+	}
+	return own + deepest
+}
+
+// children returns the expressions that n is made of.
+func children(n ast.IsNode) []ast.IsNode {
+	var all []ast.IsNode
+	self := true
+	ast.Inspect(ast.NewNode(n), func(child ast.IsNode) bool {
+		if self {
+			self = false
+			return true
+		}
+		all = append(all, child)
+		return false
+	})
+	return all
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,30 @@ func TestLoadRefusesHostileFiles(t *testing.T) {
 	}
 }
 
+// The validator of cedar-go 1.9.0 needs time and memory exponential in the depth
+// of these: its error trees double, and it types again what it complains of.
+func TestLoadRefusesWhatValidatesTooLong(t *testing.T) {
+	nest := func(left, core, right string) string {
+		return strings.Repeat(left, 60) + core + strings.Repeat(right, 60)
+	}
+	tests := []struct{ name, condition string }{
+		{"is in", nest("(", "principal.x", " is MCP::User in principal).a")},
+		{"not is in", nest("(!(", "principal.x", ") is MCP::User in principal)")},
+		{"members of records", nest("{a: (if ", "context.token.acr", ` == "x" then context.token else context.token)}.a.acr`)},
+		{"members of if", nest("(if ", "context.token.acr", ` == "x" then context else context).token.acr`)},
+		{"if in a tag", "principal.getTag(" + nest("if true then ", `"a"`, ` else "b"`) + `).contains("x")`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			text := `forbid (principal is MCP::User, action == MCP::Action::"tools/list", resource) when { ` + test.condition + " };"
+			set, problems := policy.Load(world(file("policy.cedar", text)))
+			if set != nil || !strings.Contains(show(problems), "nested deeper than 8") {
+				t.Errorf("Load() found %s, want nested deeper than 8", show(problems))
+			}
+		})
+	}
+}
+
 func TestLoadTakesWhatIsJustSmallEnough(t *testing.T) {
 	load(t,
 		"permit (principal, action, resource) when { "+strings.Repeat("(", 490)+"true"+strings.Repeat(")", 490)+" };",
@@ -76,6 +101,20 @@ func TestLoadTakesWhatIsJustSmallEnough(t *testing.T) {
 		"permit (principal, action, resource is MCP::Server) when { context == context };",
 		`permit (principal, action, resource is MCP::Resource in MCP::Server::"files") when { context == context };`,
 	)
+}
+
+// What is wrong with a spelling on several servers is said the same each time.
+func TestProblemsAreStable(t *testing.T) {
+	c := world(file("policy.cedar", `forbid (principal, action, resource) when { resource.uri == "FILE:///srv/../a" };`))
+	for i := range c.Servers {
+		c.Servers[i].CanonicalURI = func(string) (string, error) { return "", errors.New(c.Servers[i].Name) }
+	}
+	_, first := policy.Load(c)
+	for range 30 {
+		if _, again := policy.Load(c); !cmp.Equal(first, again) {
+			t.Fatalf("Load() found\n%sand then\n%s", show(first), show(again))
+		}
+	}
 }
 
 func TestLoadRefusesTooMuch(t *testing.T) {

@@ -86,6 +86,9 @@ func (cat *catalogue) means(uid cedar.EntityUID) (message, hint string) {
 		if rest == "" {
 			return "nothing stands behind the server", `the id is "<server>/<name>"`
 		}
+		if uid.Type == typeResourceDir {
+			return cat.knownDirectory(owner, rest)
+		}
 	case typeEnv:
 		return cat.knownEnv(id)
 	case typeToolset:
@@ -129,6 +132,19 @@ func (cat *catalogue) knownEnv(name string) (message, hint string) {
 		}
 	}
 	return "no server is in this environment", "name it in the environments of a server"
+}
+
+// knownDirectory leaves spellings that are not canonical to checkResource.
+func (cat *catalogue) knownDirectory(server, uri string) (message, hint string) {
+	s := cat.servers[server]
+	if s.HasDirectory == nil || s.CanonicalURI == nil || s.HasDirectory(uri) {
+		return "", ""
+	}
+	if one, err := s.CanonicalURI(uri); err != nil || one != uri || !strings.HasSuffix(uri, "/") {
+		return "", ""
+	}
+	return "no resource is in this directory",
+		"a directory reaches into the path, without userinfo, query, fragment and {…}; plain names have none"
 }
 
 // checkTool advises on a tool that the catalogue does not list.

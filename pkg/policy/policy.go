@@ -69,6 +69,9 @@ type Server struct {
 	// CanonicalURI gives the canonical spelling of a resource literal, or says
 	// why it has none.
 	CanonicalURI func(uri string) (string, error)
+	// HasDirectory tells whether resources can be in the directory of this
+	// canonical spelling; nil means in any.
+	HasDirectory func(uri string) bool
 }
 
 // A Tool is one entry of the catalogue.

@@ -2,7 +2,11 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -45,6 +49,10 @@ func comparisonOf(n ast.IsNode) comparison {
 		return compared(v.Left, v.Right)
 	case ast.NodeTypeContains:
 		return compared(v.Left, v.Right)
+	case ast.NodeTypeContainsAny:
+		return compared(v.Left, v.Right)
+	case ast.NodeTypeContainsAll:
+		return compared(v.Left, v.Right)
 	case ast.NodeTypeLike:
 		if part := resourcePart(v.Arg); part != "" {
 			pieces, begins := patternPieces(v.Value)
@@ -64,7 +72,11 @@ func compared(a, b ast.IsNode) comparison {
 	return comparison{}
 }
 
+// resourcePart returns which part of resource n is, alone or in a set of one.
 func resourcePart(n ast.IsNode) string {
+	if set, ok := n.(ast.NodeTypeSet); ok && len(set.Elements) == 1 {
+		n = set.Elements[0]
+	}
 	access, ok := n.(ast.NodeTypeAccess)
 	if !ok {
 		return ""
@@ -132,10 +144,21 @@ func (cat *catalogue) unspellable(c comparison, index int) string {
 		return cat.uncanonical(piece)
 	}
 	if part == "uri" && c.begins && index == 0 {
-		if scheme, _, ok := strings.Cut(piece, ":"); ok && strings.ToLower(scheme) != scheme {
-			return "schemes are in lower case"
+		if why := cat.uncanonicalBeginning(piece); why != "" {
+			return why
 		}
 	}
+	if why := wrongPart(part, piece, c.whole); why != "" || part == "scheme" || cat.takesNames() {
+		return why // a plain name may have characters that a URI has not
+	}
+	if why := foreign(piece, charactersOf(part)); why != "" {
+		return why
+	}
+	return badEscape(part, piece)
+}
+
+// wrongPart says why piece does not stand in a scheme, a host or a path.
+func wrongPart(part, piece string, whole bool) string {
 	switch part {
 	case "scheme":
 		if strings.ToLower(piece) != piece {
@@ -143,28 +166,64 @@ func (cat *catalogue) unspellable(c comparison, index int) string {
 		}
 		return foreign(piece, "abcdefghijklmnopqrstuvwxyz0123456789+-.")
 	case "host":
+		if whole && piece == "" {
+			return "a host that is empty is not there"
+		}
 		if strings.ContainsAny(piece, "/?#") {
 			return "a host ends before / ? #"
 		}
 	case "path":
-		if strings.ContainsAny(piece, "?#") {
-			return "a path ends before ? and #"
-		}
 		if strings.Contains(piece, "//") {
 			return "paths with an empty segment are refused"
 		}
+		if strings.Contains(piece, "/./") || strings.Contains(piece, "/../") {
+			return "dot segments are refused"
+		}
 	}
-	if cat.takesNames() {
-		return "" // a plain name may have other characters
-	}
-	if why := foreign(piece, uriCharacters); why != "" {
-		return why
-	}
-	return badEscape(piece)
+	return ""
 }
 
-// uriCharacters are those of RFC 3986, and the braces of templates.
-const uriCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%{}"
+// uncanonicalBeginning says why no resource begins so. What a piece says of a
+// path, up to its last slash, is canonical as it stands there.
+func (cat *catalogue) uncanonicalBeginning(piece string) string {
+	scheme, rest, found := strings.Cut(piece, ":")
+	if found && strings.ToLower(scheme) != scheme {
+		return "schemes are in lower case"
+	}
+	if end := strings.IndexAny(piece, "?#"); end >= 0 {
+		piece = piece[:end]
+	}
+	piece = piece[:strings.LastIndexByte(piece, '/')+1]
+	switch strings.TrimPrefix(piece, scheme+":") {
+	case "", "/", "//": // no path yet
+		switch host := strings.TrimPrefix(rest, "//"); scheme {
+		case "http", "https", "ws", "wss":
+			if strings.ToLower(host) != host {
+				return "hosts are in lower case"
+			}
+		}
+		return ""
+	}
+	if strings.Contains(piece, "{") {
+		return "" // a template
+	}
+	return cat.uncanonical(piece)
+}
+
+const (
+	unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	// pathBytes are what stands raw in a path (RFC 3986 §3.3).
+	pathBytes = unreserved + "!$&'()*+,;=:@"
+)
+
+// charactersOf returns the characters of a part, with those of escapes and the
+// braces of templates.
+func charactersOf(part string) string {
+	if part == "path" {
+		return pathBytes + "/%{}"
+	}
+	return pathBytes + "/?#[]%{}"
+}
 
 func foreign(piece, allowed string) string {
 	for _, c := range piece {
@@ -175,8 +234,8 @@ func foreign(piece, allowed string) string {
 	return ""
 }
 
-// badEscape finds an escape that canonical spellings do not have.
-func badEscape(piece string) string {
+// badEscape finds an escape that canonical spellings do not have in that part.
+func badEscape(part, piece string) string {
 	for i := 0; i < len(piece); i++ {
 		if piece[i] != '%' {
 			continue
@@ -188,6 +247,26 @@ func badEscape(piece string) string {
 		if strings.Trim(escape, "%0123456789ABCDEF") != "" {
 			return "% begins an escape"
 		}
+		if c, err := strconv.ParseUint(strings.TrimPrefix(escape, "%"), 16, 8); err == nil && len(escape) == 3 {
+			if why := neverEscaped(part, byte(c)); why != "" {
+				return fmt.Sprintf("%s is %s", escape, why)
+			}
+		}
+	}
+	return ""
+}
+
+// neverEscaped says why c does not stand encoded in a part of a URI.
+func neverEscaped(part string, c byte) string {
+	raw := unreserved
+	if part == "path" || part == "host" {
+		raw = pathBytes
+	}
+	switch {
+	case c < ' ' || c == 0x7f || c == '\\':
+		return "refused"
+	case c < utf8.RuneSelf && strings.IndexByte(raw, c) >= 0:
+		return fmt.Sprintf("written %q", c)
 	}
 	return ""
 }
@@ -196,7 +275,8 @@ func badEscape(piece string) string {
 // server.
 func (cat *catalogue) uncanonical(uri string) string {
 	why := ""
-	for _, s := range cat.servers {
+	for _, name := range slices.Sorted(maps.Keys(cat.servers)) {
+		s := cat.servers[name]
 		if s.CanonicalURI == nil {
 			return ""
 		}

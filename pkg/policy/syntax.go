@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/cedar-policy/cedar-go"
 )
 
 // What cedar-go 1.9.0 says about text that it cannot parse: it has no typed
@@ -38,8 +40,35 @@ func syntaxProblem(file, text string, err error) Problem {
 		at := tokenOf(text, m[1])
 		p.Line, p.Column = at.line, at.column
 		p.Message = fmt.Sprintf("number %s is outside the range of Long", m[1])
+		return p
 	}
+	at := badString(text)
+	p.Line, p.Column = at.line, at.column
 	return p
+}
+
+// badString returns the first string in text with an escape that Cedar does
+// not know. What cedar-go says of it has no position.
+func badString(text string) token {
+	var before token
+	l := newLexer(text)
+	for t := l.next(); t.text != ""; t = l.next() {
+		if t.text[0] == '"' && strings.Contains(t.text, `\`) && !readable(before.text, t.text) {
+			return t
+		}
+		before = t
+	}
+	return token{}
+}
+
+// readable tells whether the parser takes a string; a pattern if it stands
+// behind like.
+func readable(before, text string) bool {
+	if before != "like" {
+		before = "=="
+	}
+	_, err := cedar.NewPolicyListFromBytes("", []byte(`permit (principal, action, resource) when { "" `+before+" "+text+" };"))
+	return err == nil
 }
 
 func syntaxMessage(message, wrong string) string {

@@ -30,6 +30,9 @@ type read struct {
 // validate checks r against the schema in which context.args has the type of
 // what r reads.
 func (l *loader) validate(r *rule) {
+	if !l.checkDoubling(r) {
+		return
+	}
 	if r.usage.sourceIP && !l.config.TrustedHops {
 		l.advise(r, "context.sourceIp is the address of Envoy's peer, since trusted_hops is not set",
 			"behind a load balancer that is the balancer: set trusted_hops")
@@ -41,12 +44,39 @@ func (l *loader) validate(r *rule) {
 			return // the validator would only repeat it in other words
 		}
 	}
+	l.checkTypes(r)
 	checker := validate.New(withArguments(l.schema, argsType(r.reads)), validate.WithStrict())
 	if err := checker.Policy("", joined(r.ast)); err != nil {
 		for _, message := range validationMessages(leaves(err)) {
 			l.problem(r, message, validationHint(message))
 		}
 	}
+}
+
+// checkTypes refuses a test for a type that the schema does not have. It is
+// always false, and the validator of cedar-go 1.9.0 lets it pass.
+func (l *loader) checkTypes(r *rule) {
+	for _, c := range r.ast.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
+			switch v := n.(type) {
+			case ast.NodeTypeIs:
+				l.checkType(r, v.EntityType)
+			case ast.NodeTypeIsIn:
+				l.checkType(r, v.EntityType)
+			}
+			return true
+		})
+	}
+}
+
+func (l *loader) checkType(r *rule, t cedar.EntityType) {
+	_, entity := l.schema.Entities[t]
+	_, enum := l.schema.Enums[t]
+	if entity || enum || t == typeAction {
+		return
+	}
+	message := fmt.Sprintf("unrecognized entity type `%s`", t)
+	l.problem(r, message, validationHint(message))
 }
 
 // joined returns p with all its conditions in one: cedar-go types each one

@@ -59,7 +59,7 @@ func world(files ...policy.File) policy.Config {
 				{Name: "refund", InputSchema: []byte(refundSchema)},
 				{Name: "charge", InputSchema: []byte(`{"type": "object", "properties": {"amount": {"type": "integer"}, "card_no": {"type": "string"}}}`)},
 			}},
-			{Name: "files", CanonicalURI: canonical, Tools: []policy.Tool{
+			{Name: "files", CanonicalURI: canonical, HasDirectory: isDirectory, Tools: []policy.Tool{
 				{Name: "read_file", ReadOnly: true, InputSchema: []byte(`{"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}`)},
 			}},
 			{Name: "tracker", CanonicalURI: canonical, Tools: []policy.Tool{
@@ -83,6 +83,9 @@ func canonical(uri string) (string, error) {
 	}
 	return strings.ToLower(scheme) + ":" + strings.ReplaceAll(strings.ReplaceAll(rest, "%c3", "%C3"), "!!", "%21"), nil
 }
+
+// isDirectory is a stand-in too.
+func isDirectory(uri string) bool { return !strings.ContainsAny(uri, "?#@{") }
 
 func file(name string, text ...string) policy.File {
 	return policy.File{Name: name, Text: []byte(strings.Join(text, "\n"))}

@@ -86,7 +86,7 @@ func serveEdge(tb testing.TB, world *corpus.World) string {
 		tb.Fatal(err)
 	}
 	server := grpc.NewServer(extauthz.Options()...)
-	authv3.RegisterAuthorizationServer(server, extauthz.New(extauthz.Config{Engine: world.Engine}))
+	extauthz.New(extauthz.Config{Engine: world.Engine}).Register(server)
 	go server.Serve(listener)
 	tb.Cleanup(server.Stop)
 	return listener.Addr().String()

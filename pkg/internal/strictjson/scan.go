@@ -34,9 +34,9 @@ var (
 	ruleDuplicate     = rule{"duplicate member", Ambiguous}
 	ruleNUL           = rule{"NUL in a member name", Ambiguous}
 	ruleProto         = rule{"member __proto__", Ambiguous}
-	ruleDepth         = rule{"depth", OverLimit}
-	ruleElements      = rule{"elements", OverLimit}
-	ruleNumberLiteral = rule{"number literal", OverLimit}
+	ruleDepth         = rule{"nested too deep", OverLimit}
+	ruleElements      = rule{"too many members, objects and arrays", OverLimit}
+	ruleNumberLiteral = rule{"number literal too long", OverLimit}
 )
 
 // A scanner reads one text from left to right, once.

@@ -150,20 +150,20 @@ func TestParseLimits(t *testing.T) {
 		what, text, rule string
 	}{
 		{"64 arrays", nested(64), ""},
-		{"65 arrays", nested(65), "depth"},
+		{"65 arrays", nested(65), "nested too deep"},
 		{"64 objects", strings.Repeat(`{"a":`, 64) + `1` + strings.Repeat(`}`, 64), ""},
-		{"65 objects", strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65), "depth"},
+		{"65 objects", strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65), "nested too deep"},
 		{"many shallow arrays", "[" + strings.Repeat("[],", 9_998) + "[]]", ""},
-		{"one array too many", "[" + strings.Repeat("[],", 9_999) + "[]]", "elements"},
+		{"one array too many", "[" + strings.Repeat("[],", 9_999) + "[]]", "too many members, objects and arrays"},
 		{"members", distinctMembers(9_999), ""},
-		{"one member too many", distinctMembers(10_000), "elements"},
-		{"60,000 members", distinctMembers(60_000), "elements"},
+		{"one member too many", distinctMembers(10_000), "too many members, objects and arrays"},
+		{"60,000 members", distinctMembers(60_000), "too many members, objects and arrays"},
 		{"60,000 scalars, as in an embedding", "[" + strings.Repeat("0.5,", 60_000) + "1]", ""},
-		{"60,000 objects in an array", "[" + strings.Repeat("{},", 60_000) + "{}]", "elements"},
+		{"60,000 objects in an array", "[" + strings.Repeat("{},", 60_000) + "{}]", "too many members, objects and arrays"},
 		{"a number of 256 bytes", strings.Repeat("1", 256), ""},
-		{"a number of 257 bytes", strings.Repeat("1", 257), "number literal"},
-		{"a number of 100,000 digits", `{"a":[0.` + strings.Repeat("1", 100_000) + `]}`, "number literal"},
-		{"an exponent of 300 digits", "1e" + strings.Repeat("1", 300), "number literal"},
+		{"a number of 257 bytes", strings.Repeat("1", 257), "number literal too long"},
+		{"a number of 100,000 digits", `{"a":[0.` + strings.Repeat("1", 100_000) + `]}`, "number literal too long"},
+		{"an exponent of 300 digits", "1e" + strings.Repeat("1", 300), "number literal too long"},
 	}
 	for _, tt := range tests {
 		rule, class := ruleOf(tt.text, limits)
@@ -182,7 +182,7 @@ func TestParseDepthIsAlwaysBounded(t *testing.T) {
 		t.Errorf("Parse(10,000 arrays) breaks rule %q, want none", rule)
 	}
 	for _, limits := range []strictjson.Limits{{}, {Depth: 1 << 30}} {
-		if rule, _ := ruleOf(strings.Repeat("[", 1<<20), limits); rule != "depth" {
+		if rule, _ := ruleOf(strings.Repeat("[", 1<<20), limits); rule != "nested too deep" {
 			t.Errorf("Parse(a million brackets, %+v) breaks rule %q, want depth", limits, rule)
 		}
 	}
