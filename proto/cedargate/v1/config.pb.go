@@ -78,8 +78,8 @@ type Config struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where Cedargate listens.
 	Listen *Listen `protobuf:"bytes,1,opt,name=listen,proto3" json:"listen,omitempty"`
-	// Required. The authorization servers whose tokens are accepted, at least
-	// one. A token belongs to the issuer whose `issuer` equals its `iss` claim,
+	// Required unless there are `api_keys`. The authorization servers whose tokens
+	// are accepted, at least one. A token belongs to the issuer whose `issuer` equals its `iss` claim,
 	// and only that issuer's keys verify it.
 	Issuers []*Issuer `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	// Required. The protected MCP servers, at least one. A pair of host and path
@@ -102,8 +102,8 @@ type Config struct {
 	// Security: a number that is too high lets callers choose their address.
 	TrustedHops *uint32 `protobuf:"varint,8,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
 	// The API keys, one entry for each; `cedargate apikey create` prints one. A
-	// key is accepted by the servers that list its name in `api_keys`. Default:
-	// none.
+	// key is accepted by the servers that list its name in their `api_keys`, and
+	// by no other; taking the entry out revokes it. Default: none.
 	ApiKeys       []*APIKey `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,11 +209,13 @@ type APIKey struct {
 	// `MCP::Agent::"key/<name>"`; `key` is the issuer of all API keys in
 	// policies, and no issuer may have that name while there are keys.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. `sha256:` and 64 hex digits, of the whole key.
+	// Required, unique. `sha256:` and 64 hex digits in lower case, of the whole
+	// key.
 	Hash string `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	// The groups of the principal: `MCP::Group::"key/<group>"`. Default: none.
 	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
-	// The moment from which the key is refused, RFC 3339. Default: never.
+	// The moment from which the key is refused, without leeway, RFC 3339, for
+	// instance `2027-01-31T00:00:00Z`. Default: never.
 	Expires       string `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,8 +589,9 @@ type Server struct {
 	// with and without one final slash. Plain http to other than loopback hosts
 	// is a warning.
 	Resource string `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
-	// Required. Names of the issuers whose tokens this server accepts, at least
-	// one.
+	// Required unless the server has `api_keys`. Names of the issuers whose tokens
+	// this server accepts, at least one. Without any there is no metadata document,
+	// and the challenge is `Bearer` alone.
 	Issuers []string `protobuf:"bytes,3,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	// What the claim `aud` must contain, compared by equality. Default: both
 	// spellings of `resource`. Audiences that are written out are compared as
@@ -614,8 +617,8 @@ type Server struct {
 	// The IANA time zone of `context.hour`, `context.minute` and
 	// `context.weekday`, for instance `Europe/Berlin`. Default: `UTC`.
 	TimeZone string `protobuf:"bytes,9,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Leave the header `authorization` on requests that are allowed. Default:
-	// false, the server never sees the token.
+	// Leave the header `authorization` on requests that are allowed, unless it
+	// holds an API key. Default: false, the server never sees the token.
 	//
 	// Security: the MCP specification forbids servers to pass such a token on to
 	// others; turn this on only for a server that verifies it itself.
@@ -644,13 +647,15 @@ type Server struct {
 	Tools []*Tool `protobuf:"bytes,15,rep,name=tools,proto3" json:"tools,omitempty"`
 	// Let callers without a credential be decided by policy, as
 	// `MCP::Anonymous::"anonymous"`. What policies do not permit them is answered
-	// 401, since a token would help. Default: false.
+	// 401, since a token would help. The built-in policy is not for them. A bad
+	// credential is refused as ever. Default: false.
 	Anonymous bool `protobuf:"varint,16,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
-	// The names of the API keys that this server accepts. Default: none. With
-	// keys alone, `issuers` may be left out; there is then no metadata document.
+	// The names of the API keys that this server accepts, as bearer tokens and in
+	// `api_key_header`. Default: none.
 	ApiKeys []string `protobuf:"bytes,17,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
 	// A header in which clients may send an API key instead of `authorization`,
-	// for instance `x-api-key`. It never reaches the server. Default: none.
+	// for instance `x-api-key`, in small letters. It never reaches the server:
+	// Envoy has to allow its removal, see docs/envoy.md. Default: none.
 	ApiKeyHeader string `protobuf:"bytes,18,opt,name=api_key_header,json=apiKeyHeader,proto3" json:"api_key_header,omitempty"`
 	// Scopes that include others: a mapping of a scope to a list, for instance
 	// `{ "github:write": ["github:read"] }`. Policies see them all. Default: none.
