@@ -27,7 +27,7 @@ exit status is 1 if one of them would keep Cedargate from serving.`,
 			if err != nil {
 				return err
 			}
-			a, advice, err := assemble(c, config.Parts{Files: files, Records: nowhere{}}, advice)
+			a, advice, err := assemble(c, config.Parts{Files: files, Records: nowhere{}, ReadFile: beside(file)}, advice)
 			if err != nil {
 				return err
 			}

@@ -289,7 +289,8 @@ type Listen struct {
 	// Where Envoy asks: the ext_authz v3 gRPC service and gRPC health. Default:
 	// `127.0.0.1:9191`.
 	Grpc string `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
-	// HTTP for operators: `/healthz` and `/readyz`. Default: `127.0.0.1:9192`.
+	// HTTP for operators: `/healthz`, `/readyz` and `/metrics`. Default:
+	// `127.0.0.1:9192`.
 	Admin         string `protobuf:"bytes,2,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,9 +350,10 @@ type Issuer struct {
 	// Required, unique. The issuer identifier: an https URL without query and
 	// fragment, compared byte for byte with the claim `iss`, so a final slash
 	// matters. Plain http is accepted for loopback hosts, and elsewhere with a
-	// warning if `jwks_uri` is given.
+	// warning if `jwks_uri` is given or `insecure_http` is set.
 	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// The URL of the key set, https or on a loopback host. Default: discovered
+	// The URL of the key set, https or on a loopback host, or any with
+	// `insecure_http`. Default: discovered
 	// from the issuer's metadata (RFC 8414, OpenID Connect Discovery), whose
 	// `issuer` has to be the configured one.
 	JwksUri string `protobuf:"bytes,3,opt,name=jwks_uri,json=jwksUri,proto3" json:"jwks_uri,omitempty"`
@@ -404,18 +406,26 @@ type Issuer struct {
 	// fooled by groups that are left out, or `none`, the caller has no groups.
 	// Default: `refuse`.
 	AbsentGroups string `protobuf:"bytes,14,opt,name=absent_groups,json=absentGroups,proto3" json:"absent_groups,omitempty"`
-	// Fetch keys over plain http from other than loopback hosts, as inside a
-	// cluster. Default: false.
+	// Let keys, and the metadata that says where they are, be fetched over plain
+	// http from other than loopback hosts, as inside a cluster. It is a warning.
+	// Default: false.
 	//
 	// Security: whoever is on the way can replace the keys.
 	InsecureHttp bool `protobuf:"varint,15,opt,name=insecure_http,json=insecureHttp,proto3" json:"insecure_http,omitempty"`
-	// A PEM file with the certificate authorities of the issuer, relative to the
-	// configuration file. Default: those of the system.
+	// A PEM file with the certificate authorities that may vouch for the issuer,
+	// instead of those of the system; relative to the configuration file. An edit
+	// of it takes effect like one of the configuration. Default: those of the
+	// system.
 	CaFile string `protobuf:"bytes,16,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// How long the last good keys are used while the issuer cannot be reached,
-	// for instance `24h`. From `1m` to `168h`. Default: `24h`.
+	// How long the last good keys are used while no others can be fetched, for
+	// instance `24h`; then callers get 503 until the issuer is back. From `1m` to
+	// `168h`. Default: `24h`.
+	//
+	// Security: whoever can keep Cedargate from the issuer makes a key that was
+	// taken back good for that long.
 	MaxStale string `protobuf:"bytes,17,opt,name=max_stale,json=maxStale,proto3" json:"max_stale,omitempty"`
-	// Whether `/readyz` waits for the keys of this issuer. Default: true.
+	// Whether `/readyz` is 503 while there are no keys of this issuer. Default:
+	// true.
 	Required      *bool `protobuf:"varint,18,opt,name=required,proto3,oneof" json:"required,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
