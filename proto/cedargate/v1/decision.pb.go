@@ -76,7 +76,7 @@ type Decision struct {
 	Session string `protobuf:"bytes,19,opt,name=session,proto3" json:"session,omitempty"`
 	// Who asked: `User/corp/alice`, `Agent/corp/nightly`, `Anonymous/anonymous`.
 	Principal string `protobuf:"bytes,20,opt,name=principal,proto3" json:"principal,omitempty"`
-	// The configured name of the issuer.
+	// The configured name of the issuer; `key` for an API key.
 	Issuer string `protobuf:"bytes,21,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The OAuth client that the token was issued to: `Client/corp/cli`.
 	Client string `protobuf:"bytes,22,opt,name=client,proto3" json:"client,omitempty"`
@@ -123,7 +123,8 @@ type Decision struct {
 	// `reload`, what serves now, or why the edit was refused; cut at 1 KiB.
 	Detail string `protobuf:"bytes,41,opt,name=detail,proto3" json:"detail,omitempty"`
 	// What a refused token presented and did not fit, as sent and cut at 256
-	// bytes: the `aud` for `audience_mismatch`, the `iss` for `unknown_issuer`.
+	// bytes: the `aud` for `audience_mismatch`, the `iss` for `unknown_issuer`; of
+	// an API key the begin of its hash, or the name of its entry.
 	Presented     string `protobuf:"bytes,42,opt,name=presented,proto3" json:"presented,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
