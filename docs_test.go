@@ -24,8 +24,10 @@ import (
 // is if it has issuers and servers.
 type page struct {
 	name    string
-	samples map[string][]string
+	samples []sample
 }
+
+type sample struct{ kind, text string }
 
 // fence is a block of code, which may be indented by the list it stands in.
 var fence = regexp.MustCompile("(?ms)^([ ]*)```([a-z ]+)\n(.*?)^[ ]*```$")
@@ -42,14 +44,13 @@ func pages(t *testing.T) []page {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := page{name, map[string][]string{}}
+		p := page{name: name}
 		for _, match := range fence.FindAllStringSubmatch(string(text), -1) {
-			sample := regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")
-			kind := match[2]
-			if kind == "yaml" && strings.Contains(sample, "issuers:") && strings.Contains(sample, "servers:") {
-				kind = "yaml config"
+			sample := sample{match[2], regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")}
+			if sample.kind == "yaml" && strings.Contains(sample.text, "issuers:") && strings.Contains(sample.text, "servers:") {
+				sample.kind = "yaml config"
 			}
-			p.samples[kind] = append(p.samples[kind], sample)
+			p.samples = append(p.samples, sample)
 		}
 		all = append(all, p)
 	}
@@ -94,36 +95,44 @@ func parse(t *testing.T, name, text string) *config.Config {
 }
 
 // Every configuration and every policy on a page does what the page says: it
-// is valid, and the policies mean something under the page's configuration.
+// is valid, and policies mean something under the configuration above them.
 func TestSamplesOfTheDocs(t *testing.T) {
 	configs, policies := 0, 0
 	for _, p := range pages(t) {
 		t.Run(p.name, func(t *testing.T) {
-			own := company
-			for _, sample := range p.samples["yaml config"] {
-				configs++
-				own = sample
-				parse(t, p.name, sample)
-			}
+			above := company
 			var files []policy.File
-			for _, sample := range p.samples["cedar"] {
-				policies++
-				files = append(files, policy.File{Name: p.name, Text: []byte(sample)})
+			for _, sample := range p.samples {
+				switch sample.kind {
+				case "yaml config":
+					configs++
+					assemble(t, p.name, above, files)
+					above, files = sample.text, nil
+				case "cedar":
+					policies++
+					files = append(files, policy.File{Name: p.name, Text: []byte(sample.text)})
+				}
 			}
-			c := parse(t, p.name, own)
-			if len(files) == 0 || c == nil {
-				return
-			}
-			records := audit.New(io.Discard)
-			defer records.Close()
-			_, problems := c.Assemble(config.Parts{Files: files, Records: records, Log: slog.New(slog.DiscardHandler)})
-			for _, problem := range problems {
-				t.Errorf("%s, hint: %s", problem, problem.Hint)
-			}
+			assemble(t, p.name, above, files)
 		})
 	}
 	if configs < 2 || policies < 2 {
 		t.Errorf("found %d configurations and %d policies, want some", configs, policies)
+	}
+}
+
+// assemble puts a configuration and the policies below it together.
+func assemble(t *testing.T, name, text string, files []policy.File) {
+	t.Helper()
+	c := parse(t, name, text)
+	if len(files) == 0 || c == nil {
+		return
+	}
+	records := audit.New(io.Discard)
+	defer records.Close()
+	_, problems := c.Assemble(config.Parts{Files: files, Records: records, Log: slog.New(slog.DiscardHandler)})
+	for _, problem := range problems {
+		t.Errorf("%s, hint: %s", problem, problem.Hint)
 	}
 }
 
@@ -136,15 +145,18 @@ func TestEnvoySamplesOfTheDocs(t *testing.T) {
 	}
 	found := 0
 	for _, p := range pages(t) {
-		for _, sample := range p.samples["yaml envoy"] {
+		for _, sample := range p.samples {
+			if sample.kind != "yaml envoy" {
+				continue
+			}
 			found++
 			file := filepath.Join(t.TempDir(), "envoy.yaml")
-			if err := os.WriteFile(file, merged(t, p.name, sample), 0o600); err != nil {
+			if err := os.WriteFile(file, merged(t, p.name, sample.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			said, err := exec.CommandContext(t.Context(), strings.TrimSpace(string(out)), "--mode", "validate", "-c", file, "-l", "error").CombinedOutput()
 			if err != nil {
-				t.Errorf("%s: envoy refuses this: %v\n%s\n%s", p.name, err, sample, said)
+				t.Errorf("%s: envoy refuses this: %v\n%s\n%s", p.name, err, sample.text, said)
 			}
 		}
 	}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cedargate/cedargate/pkg/audit"
+	"github.com/cedargate/cedargate/pkg/authz"
 	"github.com/cedargate/cedargate/pkg/config"
 )
 
@@ -27,7 +29,7 @@ exit status is 1 if one of them would keep Cedargate from serving.`,
 			if err != nil {
 				return err
 			}
-			a, advice, err := assemble(c, config.Parts{Files: files, Records: nowhere{}}, advice)
+			a, advice, err := assemble(c, config.Parts{Files: files, Records: nowhere{}, ReadFile: beside(file)}, advice)
 			if err != nil {
 				return err
 			}
@@ -62,14 +64,35 @@ func (nowhere) Record(context.Context, audit.Record) error {
 	return errors.New("not serving")
 }
 
+// callers says whom s takes.
+func callers(s authz.Server) string {
+	var all []string
+	if len(s.Issuers) > 0 {
+		all = append(all, "issuers: "+strings.Join(s.Issuers, " "))
+	}
+	if len(s.APIKeys) > 0 {
+		all = append(all, "API keys: "+strings.Join(s.APIKeys, " "))
+	}
+	if s.Anonymous {
+		all = append(all, "callers without a credential")
+	}
+	return strings.Join(all, ", ")
+}
+
 // list shows what would be served.
 func list(w io.Writer, a *config.Assembly) {
 	for _, i := range a.Config.Issuers {
 		fmt.Fprintf(w, "issuer  %-16s %s\n", i.Name, i.Identifier)
 	}
+	for _, k := range a.Config.APIKeys {
+		ends := "never expires"
+		if !k.Expires.IsZero() {
+			ends = "expires " + k.Expires.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "key     %-16s groups: %s, %s\n", k.Name, strings.Join(k.Groups, " "), ends)
+	}
 	for _, s := range a.Config.Servers {
-		fmt.Fprintf(w, "server  %-16s %s  issuers: %s, tools in catalogue: %d\n",
-			s.Name, s.Resource, strings.Join(s.Issuers, " "), len(s.Tools))
+		fmt.Fprintf(w, "server  %-16s %s  %s, tools in catalogue: %d\n", s.Name, s.Resource, callers(s.Server), len(s.Tools))
 	}
 	for _, p := range a.Policies.Policies() {
 		effect, where := "permit", "built in"

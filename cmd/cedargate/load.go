@@ -66,8 +66,23 @@ func besides(file, path string) string {
 	return filepath.Join(filepath.Dir(file), path)
 }
 
-// readPolicies reads the *.cedar files of a directory. Links are followed: a
-// Kubernetes ConfigMap is mounted as links.
+// beside returns what reads the files that a configuration names, relative to
+// it. More than 1 MiB is refused.
+func beside(file string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		text, err := readBounded(besides(file, name), maxNamedFile)
+		if err == nil && len(text) > maxNamedFile {
+			err = fmt.Errorf("%s has more than %d bytes", name, maxNamedFile)
+		}
+		return text, err
+	}
+}
+
+const maxNamedFile = 1 << 20
+
+// readPolicies reads the *.cedar files of a directory, of each no more than
+// shows that policy.Load refuses it. Links are followed: a Kubernetes ConfigMap
+// is mounted as links.
 func readPolicies(dir string) ([]policy.File, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -83,7 +98,7 @@ func readPolicies(dir string) ([]policy.File, error) {
 			continue
 		}
 		name := filepath.Join(dir, e.Name())
-		text, err := readBounded(name)
+		text, err := readBounded(name, policy.MaxFileBytes)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("reading policies: %w", err))
 			continue
@@ -93,13 +108,13 @@ func readPolicies(dir string) ([]policy.File, error) {
 	return files, errors.Join(failed...)
 }
 
-// readBounded reads a file, but no more of it than shows that it is too large
-// for a policy file, which policy.Load refuses.
-func readBounded(name string) ([]byte, error) {
+// readBounded reads a file, but no more of it than shows that it has more than
+// most bytes.
+func readBounded(name string, most int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, policy.MaxFileBytes+1))
+	return io.ReadAll(io.LimitReader(f, most+1))
 }

@@ -45,7 +45,8 @@ func announce(log *slog.Logger, a *config.Assembly, files []policy.File, advice 
 		log.Info("issuer", "name", i.Name, "issuer", i.Identifier)
 	}
 	for _, s := range a.Config.Servers {
-		log.Info("server", "name", s.Name, "resource", s.Resource, "hosts", s.Hosts, "paths", s.Paths, "issuers", s.Issuers)
+		log.Info("server", "name", s.Name, "resource", s.Resource, "hosts", s.Hosts, "paths", s.Paths,
+			"issuers", s.Issuers, "api_keys", s.APIKeys, "anonymous", s.Anonymous)
 	}
 	for _, f := range files {
 		log.Info("policy file", "name", f.Name, "bytes", len(f.Text))

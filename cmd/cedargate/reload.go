@@ -26,7 +26,7 @@ const recordTime = time.Second
 // nothing of it, and waits for none.
 type reloader struct {
 	file    string
-	records *audit.Log
+	records records
 	log     *slog.Logger
 	level   *slog.LevelVar // of log
 	keys    *fetchers
@@ -94,7 +94,7 @@ func (r *reloader) build() (a *config.Assembly, files []policy.File, advice prob
 	if found := c.NeedsRestart(serving.Config); len(found) > 0 {
 		return nil, nil, nil, problems(found)
 	}
-	a, advice, err = assemble(c, config.Parts{Files: files, Records: r.records, Log: r.log, Before: serving}, advice)
+	a, advice, err = assemble(c, config.Parts{Files: files, Records: r.records, ReadFile: beside(r.file), Log: r.log, Before: serving}, advice)
 	if err != nil {
 		return nil, nil, nil, err
 	}

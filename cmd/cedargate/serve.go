@@ -55,9 +55,15 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	records := audit.New(sink)
-	defer func() { err = errors.Join(err, records.Close(), sink.Close()) }()
-	a, advice, err := assemble(c, config.Parts{Files: files, Records: records, Log: log}, advice)
+	written := audit.New(sink)
+	defer func() { err = errors.Join(err, written.Close(), sink.Close()) }()
+	live := &reloader{file: file, log: log, level: level}
+	shown, err := newMetrics(live.keysByName)
+	if err != nil {
+		return err
+	}
+	live.records = shown.counting(written)
+	a, advice, err := assemble(c, config.Parts{Files: files, Records: live.records, ReadFile: beside(file), Log: log}, advice)
 	if err != nil {
 		return err
 	}
@@ -75,16 +81,16 @@ func serve(ctx context.Context, file string, stdout, stderr io.Writer) (err erro
 		log.Warn("stdout is closed or the null device: every decision record is lost", "hint", "let audit.path name a file")
 	}
 	log.Info("serving", "grpc", edge.Addr().String(), "admin", admin.Addr().String(), "policy_set", a.Policies.Hash(), "version", version())
-	live := &reloader{file: file, records: records, log: log, level: level}
 	live.begin(a, seen)
 	server := grpc.NewServer(extauthz.Options()...)
 	extauthz.New(extauthz.Config{Engine: live, Tracer: tracer, Log: log}).Register(server)
-	return serveUntil(ctx, parts{live: live, server: server, edge: edge, admin: admin, log: log})
+	return serveUntil(ctx, parts{live: live, shown: shown, server: server, edge: edge, admin: admin, log: log})
 }
 
 // parts are what runs.
 type parts struct {
 	live        *reloader
+	shown       *metrics
 	server      *grpc.Server
 	edge, admin net.Listener
 	log         *slog.Logger
@@ -94,7 +100,7 @@ type parts struct {
 func serveUntil(ctx context.Context, p parts) error {
 	alive := health.NewServer() // says SERVING: it depends on neither keys nor policies (contract §7)
 	healthv1.RegisterHealthServer(p.server, alive)
-	admin := &http.Server{Handler: adminHandler(p.live), ReadHeaderTimeout: 5 * time.Second}
+	admin := &http.Server{Handler: adminHandler(p.live, p.shown), ReadHeaderTimeout: 5 * time.Second}
 
 	group, ctx := errgroup.WithContext(ctx)
 	hangup := make(chan os.Signal, 1)
@@ -130,33 +136,4 @@ func stopServer(s *grpc.Server) {
 	cut := time.AfterFunc(grace, s.Stop)
 	defer cut.Stop()
 	s.GracefulStop()
-}
-
-// adminHandler serves /healthz, which says that the process lives, and
-// /readyz, which says whether it can verify the tokens of every issuer, and with
-// ?verbose what became of the last edit.
-func adminHandler(live *reloader) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "ok")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		a := live.serving.Load()
-		if r.URL.Query().Has("verbose") {
-			defer live.report(w)
-		}
-		var missing []string
-		for i, keys := range a.Keys {
-			if !keys.Ready() {
-				missing = append(missing, a.Config.Issuers[i].Name)
-			}
-		}
-		if len(missing) > 0 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, "not ready: no keys of issuers", missing)
-			return
-		}
-		fmt.Fprintln(w, "ready: policy set", a.Policies.Hash())
-	})
-	return mux
 }

@@ -64,7 +64,7 @@ func inspect(ctx context.Context, file, server string, stdin io.Reader, stdout i
 	if err != nil {
 		return err
 	}
-	verifier, err := c.Verifier(config.Parts{})
+	verifier, err := c.Verifier(config.Parts{ReadFile: beside(file)})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ const (
 // A fingerprint is the hash of everything that a configuration is read from.
 type fingerprint [sha256.Size]byte
 
-// fingerprintOf reads file and the policies it names. What cannot be read counts
+// fingerprintOf reads file, and the policies and files it names. What cannot be read counts
 // too, so that an edit that ends in an error is tried once.
 func fingerprintOf(file string) fingerprint {
 	h := sha256.New()
@@ -42,6 +42,10 @@ func fingerprintOf(file string) fingerprint {
 			fmt.Fprintf(h, "%q %q\n", f.Name, f.Text)
 		}
 		fmt.Fprintln(h, err)
+		for _, name := range c.Files() {
+			text, err := beside(file)(name)
+			fmt.Fprintf(h, "%q %q %v\n", name, text, err)
+		}
 	}
 	return fingerprint(h.Sum(nil))
 }
@@ -98,19 +102,25 @@ func (r *reloader) auditFile() string {
 }
 
 // places are the directories where an edit of the files shows: those of the
-// file and of the policies, as named and as links lead there, and the one above
-// the policies, where they may be replaced as a whole. A file may name other
-// policies than those that serve.
+// file, of the policies and of other files it names, as named and as links lead
+// there, and the one above the policies, where they may be replaced as a whole.
+// A file may name others than those that serve.
 func (r *reloader) places() []string {
-	policies := []string{besides(r.file, r.serving.Load().Config.PolicyPath)}
+	policies, files := []string{besides(r.file, r.serving.Load().Config.PolicyPath)}, []string{r.file}
 	if text, err := os.ReadFile(r.file); err == nil {
 		if c, _ := config.Parse(r.file, text); c != nil {
 			policies = append(policies, besides(r.file, c.PolicyPath))
+			for _, name := range c.Files() {
+				files = append(files, besides(r.file, name))
+			}
 		}
 	}
-	dirs := []string{filepath.Dir(r.file)}
-	if real, err := filepath.EvalSymlinks(r.file); err == nil {
-		dirs = append(dirs, filepath.Dir(real))
+	var dirs []string
+	for _, file := range files {
+		dirs = append(dirs, filepath.Dir(file))
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			dirs = append(dirs, filepath.Dir(real))
+		}
 	}
 	for _, dir := range policies {
 		dirs = append(dirs, dir, filepath.Dir(filepath.Clean(dir)))

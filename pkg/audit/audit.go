@@ -16,7 +16,7 @@ import (
 // the value of an argument. An empty field is left out of the JSON line.
 type Record struct {
 	Time       time.Time
-	Event      string // metadata, authentication_failed, protocol_error, tool_call, request, failure, unrouted
+	Event      string // metadata, authentication_failed, protocol_error, tool_call, request, failure, unrouted, reload
 	Decision   string // allow, deny
 	Layer      string // routing, authentication, protocol, authorization, internal
 	Reason     string

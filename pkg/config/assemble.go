@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -20,6 +21,9 @@ type Parts struct {
 	Records interface {
 		Record(ctx context.Context, r audit.Record) error
 	}
+	// ReadFile reads a file that the configuration names, relative to it: a
+	// ca_file. It may be nil if there is none.
+	ReadFile func(name string) ([]byte, error)
 	// Before is what has served until now: an issuer whose keys come from the
 	// same place keeps its source, and with it the keys. Nil means nothing.
 	Before *Assembly
@@ -40,7 +44,7 @@ type Assembly struct {
 }
 
 // Assemble makes the parts of c and puts them together. The problems are those
-// of the policies, sorted by position; the Assembly is nil if and only if one
+// of the policies, sorted by position, then one of a file; the Assembly is nil if and only if one
 // of them is not Advice.
 func (c *Config) Assemble(p Parts) (*Assembly, []Problem) {
 	set, found := policy.Load(policy.Config{
@@ -58,30 +62,41 @@ func (c *Config) Assemble(p Parts) (*Assembly, []Problem) {
 		return nil, problems
 	}
 	a, err := c.assemble(p, set)
+	if at, ok := errors.AsType[placed](err); ok {
+		return nil, append(problems, at.Problem)
+	}
 	if err != nil {
-		// Parse has checked what could fail here; should it fail all the same,
+		// Parse has checked what else could fail here; should it fail all the same,
 		// nothing is served.
 		return nil, append(problems, Problem{File: "configuration", Message: err.Error()})
 	}
 	return a, problems
 }
 
-// origin says where the keys of i come from. Sources of the same origin can
-// stand for each other, so it holds nothing else.
-func (i Issuer) origin() jwks.Config {
-	return jwks.Config{Issuer: i.Identifier, JWKSURI: i.JWKSURI}
+// origin says where the keys of issuer n come from, and how long they are used.
+// Sources of the same origin can stand for each other, so it holds nothing else.
+func (c *Config) origin(n int, p Parts) (jwks.Config, error) {
+	i := c.Issuers[n]
+	ca, err := c.authorities(n, p)
+	return jwks.Config{
+		Issuer: i.Identifier, JWKSURI: i.JWKSURI, InsecureHTTP: i.InsecureHTTP, CA: ca, MaxStale: i.MaxStale,
+	}, err
 }
 
-// addKeys adds the source of the keys of i, which is that of before where it
-// comes from the same place.
-func (a *Assembly) addKeys(i Issuer, p Parts) (*jwks.Source, error) {
-	origin := i.origin()
-	keys := p.Before.keysFrom(origin)
-	if keys == nil {
+// addKeys adds the source of the keys of issuer n, which is that of before where
+// it comes from the same place.
+func (a *Assembly) addKeys(n int, p Parts) (*jwks.Source, error) {
+	origin, err := a.Config.origin(n, p)
+	if err != nil {
+		return nil, err
+	}
+	keys, same := p.Before.keysFrom(origin)
+	if !same {
 		made := origin
-		made.Log = p.Log
-		var err error
-		if keys, err = jwks.New(made); err != nil {
+		made.Log, made.Before = p.Log, keys
+		if keys, err = jwks.New(made); err != nil && len(origin.CA) > 0 {
+			return nil, a.Config.badCA(n, err)
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -89,21 +104,24 @@ func (a *Assembly) addKeys(i Issuer, p Parts) (*jwks.Source, error) {
 	return keys, nil
 }
 
-// keysFrom finds the source of an origin, nil if there is none.
-func (a *Assembly) keysFrom(origin jwks.Config) *jwks.Source {
+// keysFrom finds the source of an origin, nil if there is none. It is the same
+// if its keys are used as long; else another source may begin with them.
+func (a *Assembly) keysFrom(origin jwks.Config) (keys *jwks.Source, same bool) {
 	if a == nil {
-		return nil
+		return nil, false
 	}
 	for n, other := range a.origins {
+		same := origin.MaxStale == other.MaxStale
+		other.MaxStale = origin.MaxStale
 		if reflect.DeepEqual(origin, other) {
-			return a.Keys[n]
+			return a.Keys[n], same
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // Verifier makes what verifies credentials, without policies. Of p it takes
-// Now and Log. Keys are fetched when a credential asks for them.
+// Now, Log and ReadFile. Keys are fetched when a credential asks for them.
 func (c *Config) Verifier(p Parts) (*token.Verifier, error) {
 	return (&Assembly{Config: c}).verifier(p)
 }
@@ -111,8 +129,8 @@ func (c *Config) Verifier(p Parts) (*token.Verifier, error) {
 func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 	c := a.Config
 	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys}
-	for _, i := range c.Issuers {
-		keys, err := a.addKeys(i, p)
+	for n, i := range c.Issuers {
+		keys, err := a.addKeys(n, p)
 		if err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", i.Name, err)
 		}

@@ -53,6 +53,7 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 		r.refuse("trusted_hops", fmt.Sprintf("is %d, want 0 to %d", c.TrustedHops, maxTrustedHops), "")
 	}
 	r.listen(in.GetListen(), c)
+	c.caPlaces = r.caPlaces
 	c.Servers = r.servers(in.GetServers(), c.Issuers, rules)
 	r.keysInUse(c)
 	return c

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/cedargate/cedargate/pkg/authz"
 	"github.com/cedargate/cedargate/pkg/policy"
@@ -44,7 +45,8 @@ type Config struct {
 	// whose word is believed; 0 takes the peer's address.
 	TrustedHops int
 
-	places []Problem // of the fields that a restart takes, without a message
+	places   []Problem // of the fields that a restart takes, without a message
+	caPlaces []Problem // of ca_file, by issuer, likewise
 }
 
 // An Address is where to listen: the arguments of net.Listen.
@@ -79,6 +81,15 @@ type Issuer struct {
 	// RequireOneOf refuses tokens that have none of these claims, unless it is
 	// empty.
 	RequireOneOf []string
+	// MaxStale is how long keys are used after they were fetched.
+	MaxStale time.Duration
+	// CAFile has the authorities of the issuer in PEM form, relative to the
+	// configuration file unless it is absolute; "" means those of the system.
+	CAFile string
+	// InsecureHTTP fetches keys over plain http from other than loopback hosts.
+	InsecureHTTP bool
+	// Required means that a process without the issuer's keys is not ready.
+	Required bool
 }
 
 // A Server is one protected MCP server.

@@ -117,6 +117,7 @@ func TestSmallest(t *testing.T) {
 		Admin: config.Address{Network: "tcp", Address: "127.0.0.1:9192"},
 		Issuers: []config.Issuer{{
 			Name: "corp", Identifier: "https://login.example.com/", Algorithms: asymmetric,
+			MaxStale: 24 * time.Hour, Required: true,
 			ScopesClaims: []string{"scope", "scp"}, ClientClaims: []string{"client_id", "azp", "cid", "appid"},
 		}},
 		Servers: []config.Server{{Server: authz.Server{
@@ -185,8 +186,11 @@ func TestFull(t *testing.T) {
 			ClientsWithoutSub: true,
 			AbsentIsNone:      true,
 			ServiceAccounts:   true,
+			CAFile:            "/etc/cedargate/corp-ca.pem",
+			MaxStale:          90 * time.Minute,
 		}, {
 			Name: "dev", Identifier: "http://localhost:9000", Algorithms: asymmetric,
+			MaxStale: 24 * time.Hour, Required: true,
 			ScopesClaims: []string{"scope", "scp"}, ClientClaims: []string{"client_id", "azp", "cid", "appid"},
 		}},
 		Servers: []config.Server{{RefuseUndeclared: true, Server: authz.Server{

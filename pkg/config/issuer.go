@@ -18,6 +18,7 @@ func (r *reader) issuers(in []*cedargatev1.Issuer) []Issuer {
 		path := index("issuers", i)
 		issuers[i] = r.issuer(path, s)
 		r.shape(path, s, &issuers[i])
+		r.keys(path, s, &issuers[i])
 		names = append(names, s.GetName())
 		before, twice := byIdentifier[s.GetIssuer()]
 		if twice && s.GetIssuer() != "" {
@@ -61,14 +62,14 @@ func (r *reader) issuerURLs(path string, in *cedargatev1.Issuer) {
 		r.noQuery(path+".issuer", u)
 		switch {
 		case !u.plain():
-		case in.GetJwksUri() == "":
-			r.refuse(path+".issuer", "keys would be discovered over plain http", "use https, or give jwks_uri")
+		case in.GetJwksUri() == "" && !in.GetInsecureHttp():
+			r.refuse(path+".issuer", "keys would be discovered over plain http", "use https, give jwks_uri, or set insecure_http")
 		default:
 			r.advise(path+".issuer", "is plain http: clients would log in without encryption", "use https")
 		}
 	}
-	if u := r.webURL(path+".jwks_uri", in.GetJwksUri()); u != nil && u.plain() {
-		r.refuse(path+".jwks_uri", "keys would be fetched over plain http", "use https")
+	if u := r.webURL(path+".jwks_uri", in.GetJwksUri()); u != nil && u.plain() && !in.GetInsecureHttp() {
+		r.refuse(path+".jwks_uri", "keys would be fetched over plain http", "use https, or set insecure_http")
 	}
 }
 

@@ -11,10 +11,15 @@ func fixed() []string {
 func (r *reader) places() []Problem {
 	var places []Problem
 	for _, path := range fixed() {
-		at := r.position(path)
-		places = append(places, Problem{File: r.file, Line: max(at.Line, 1), Column: max(at.Column, 1), Path: path})
+		places = append(places, r.spot(path))
 	}
 	return places
+}
+
+// spot is where a field stands, or where it would.
+func (r *reader) spot(path string) Problem {
+	at := r.position(path)
+	return Problem{File: r.file, Line: max(at.Line, 1), Column: max(at.Column, 1), Path: path}
 }
 
 // fixedValues gives the values of the fixed fields.

@@ -22,6 +22,7 @@ type reader struct {
 	// written holds the value of each field path that stands in the file.
 	written  map[string]*yaml.Node
 	problems []Problem
+	caPlaces []Problem // as in Config
 }
 
 // refuse reports that what stands at path, or that it is missing there, keeps

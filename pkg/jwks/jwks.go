@@ -54,6 +54,9 @@ type Config struct {
 	// MaxStale is how long keys are used after the fetch that brought them; 0
 	// means 24 hours. Twice in that time at least they are fetched again.
 	MaxStale time.Duration
+	// Before is a Source of the same issuer whose keys are used from the start,
+	// as old as they are; nil means no keys.
+	Before *Source
 	// Transport makes the requests; nil means one like http.DefaultTransport.
 	// Redirects, sizes and times are bounded whatever it is. With a CA it is
 	// nil or an *http.Transport.
@@ -130,7 +133,21 @@ func New(c Config) (*Source, error) {
 	}
 	s.log = s.log.With("issuer", c.Issuer)
 	s.current.Store(s.none)
+	if c.Before != nil {
+		s.inherit(c.Before)
+	}
 	return s, nil
+}
+
+// inherit takes over the keys of before.
+func (s *Source) inherit(before *Source) {
+	keys := before.current.Load()
+	if keys == before.none {
+		return
+	}
+	mine := *keys
+	mine.flight = 0 // fetched before any that s makes
+	s.current.Store(&mine)
 }
 
 // check tells what is wrong with c.

@@ -1,10 +1,13 @@
 package policy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/cedar-policy/cedar-go"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/cedargate/cedargate/pkg/policy"
 )
@@ -114,4 +117,69 @@ func TestAdviceOnAbsentGroups(t *testing.T) {
 			}
 		}
 	}
+}
+
+// groupCondition draws a condition on groups and on tags of groups, in every
+// position that the language has.
+func groupCondition(t *rapid.T, depth int) string {
+	leaf := func() string {
+		g := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "group")
+		return fmt.Sprintf(rapid.SampledFrom([]string{
+			`principal in MCP::Group::"corp/%[1]s"`, `principal in [MCP::Group::"corp/%[1]s", MCP::Group::"corp/b"]`,
+			`principal is MCP::User in MCP::Group::"corp/%[1]s"`, `context.rpcMethod == "%[1]s"`, `context.rpcMethod != "%[1]s"`, `principal.sub == "%[1]s"`, `principal.sub != "%[1]s"`,
+			`(if principal.hasTag("groups") then principal.getTag("groups").contains("%[1]s") else false)`,
+			`(principal.hasTag("groups") && principal.getTag("groups").containsAny(["%[1]s"]))`,
+			`(principal.hasTag("groups") && ["%[1]s"].containsAll(principal.getTag("groups")))`,
+			`(principal.hasTag("groups") && principal.getTag("groups") == ["%[1]s"])`,
+			`(principal.hasTag("groups") && principal.getTag("groups").isEmpty())`,
+		}).Draw(t, "leaf"), g)
+	}
+	if depth == 0 {
+		return leaf()
+	}
+	next := func() string { return groupCondition(t, depth-1) }
+	switch rapid.SampledFrom([]string{"leaf", "not", "and", "or", "if", "equal"}).Draw(t, "shape") {
+	case "not":
+		return "!(" + next() + ")"
+	case "and":
+		return "((" + next() + ") && (" + next() + "))"
+	case "or":
+		return "((" + next() + ") || (" + next() + "))"
+	case "if":
+		return "(if (" + next() + ") then (" + next() + ") else (" + next() + "))"
+	case "equal":
+		return "((" + next() + ") == (" + next() + "))"
+	}
+	return leaf()
+}
+
+// Whoever is allowed without groups being known is allowed whichever groups
+// they are in: leaving them out of the token gains nothing.
+func TestAbsenceGainsNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.SampledFrom([]string{"", "permit (principal is MCP::User, action, resource);\n"}).Draw(rt, "base")
+		for range rapid.IntRange(1, 2).Draw(rt, "policies") {
+			text += rapid.SampledFrom([]string{"permit", "permit", "forbid"}).Draw(rt, "effect") + " (" +
+				rapid.SampledFrom([]string{`principal is MCP::User`, `principal is MCP::User in MCP::Group::"corp/a"`}).Draw(rt, "scope") + ", action, resource)\n" +
+				rapid.SampledFrom([]string{"when", "unless"}).Draw(rt, "clause") + " { " + groupCondition(rt, rapid.IntRange(0, 2).Draw(rt, "depth")) + " };\n"
+		}
+		set, _ := policy.Load(world(file("test.cedar", text)))
+		if set == nil {
+			return // cedar-go types some guards more narrowly than they are
+		}
+		unknown := ask("alice").calls("github", "delete_repo", "")
+		unknown.AbsentGroups = []string{"groups"}
+		if !set.Decide(unknown).Allowed {
+			return
+		}
+		for _, groups := range [][]string{{}, {"a"}, {"b"}, {"a", "b"}} {
+			q := ask("alice", groups...)
+			alice := q.request.Entities[q.request.Principal]
+			alice.Tags = cedar.NewRecord(cedar.RecordMap{"groups": stringSet(groups)})
+			q.request.Entities[q.request.Principal] = alice
+			if d := set.Decide(q.calls("github", "delete_repo", "")); !d.Allowed {
+				rt.Fatalf("allowed without groups, and in %q %+v, by\n%s", groups, d, text)
+			}
+		}
+	})
 }

@@ -47,7 +47,7 @@ func TestLoginAtDex(t *testing.T) {
 				"POST gate/mcp 401",
 				"GET gate/.well-known/oauth-protected-resource/mcp 200",
 				"GET issuer/.well-known/openid-configuration 200",
-				"browser code_challenge_method=S256 resource=" + o.envoy.URL("/mcp") + " scope=openid email groups",
+				"browser code_challenge_method=S256 resource=" + o.envoy.URL("/mcp") + " scope=email groups openid",
 				"POST issuer/token 200",
 				"POST gate/mcp 200",
 			}

@@ -59,7 +59,7 @@ func usesUntil(t *testing.T, v visitor, done func() bool) {
 func TestLoginThatIsRefreshed(t *testing.T) {
 	t.Parallel()
 	// The client takes a token for used up ten seconds before its end.
-	o := openOffice(t, "oidc-provider", oidcProvider(t, stack.OIDCProviderConfig{TokenTTL: 13 * time.Second, Behind: leeway}))
+	o := openOffice(t, "oidc-provider", oidcProvider(t, stack.OIDCProviderConfig{TokenTTL: 11 * time.Second, Behind: leeway}))
 	for _, era := range eras {
 		t.Run(era, func(t *testing.T) {
 			t.Parallel()
@@ -104,8 +104,9 @@ func TestLoginAgainInMidSession(t *testing.T) {
 			v := o.mustVisit(t, era, stack.Browser{}, client)
 			session := v.session.ID()
 			usesUntil(t, v, func() bool { return len(v.used()) > 1 })
-			if got := v.count("POST gate/mcp 401"); v.session.ID() != session || got != 2 {
-				t.Errorf("session %q, %d challenges, want %q and 2", v.session.ID(), got, session)
+			// On a slow machine it can be more than the two.
+			if got, want := v.count("POST gate/mcp 401"), len(v.used()); v.session.ID() != session || got != want {
+				t.Errorf("session %q, %d challenges, want %q and one for each of %d tokens", v.session.ID(), got, session, want)
 			}
 		})
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/cedargate/cedargate/pkg/authztest/stack"
 )
 
-// parameters are some of the parameters of a URL.
+// parameters are some of the parameters of a URL, their words in order: the SDK
+// shuffles scopes.
 func parameters(raw string, names ...string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -25,7 +26,9 @@ func parameters(raw string, names ...string) string {
 	}
 	var all []string
 	for _, name := range names {
-		all = append(all, name+"="+u.Query().Get(name))
+		words := strings.Fields(u.Query().Get(name))
+		slices.Sort(words)
+		all = append(all, name+"="+strings.Join(words, " "))
 	}
 	return strings.Join(all, " ")
 }

@@ -78,8 +78,8 @@ type Config struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where Cedargate listens.
 	Listen *Listen `protobuf:"bytes,1,opt,name=listen,proto3" json:"listen,omitempty"`
-	// Required. The authorization servers whose tokens are accepted, at least
-	// one. A token belongs to the issuer whose `issuer` equals its `iss` claim,
+	// Required unless there are `api_keys`. The authorization servers whose tokens
+	// are accepted, at least one. A token belongs to the issuer whose `issuer` equals its `iss` claim,
 	// and only that issuer's keys verify it.
 	Issuers []*Issuer `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	// Required. The protected MCP servers, at least one. A pair of host and path
@@ -102,8 +102,8 @@ type Config struct {
 	// Security: a number that is too high lets callers choose their address.
 	TrustedHops *uint32 `protobuf:"varint,8,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
 	// The API keys, one entry for each; `cedargate apikey create` prints one. A
-	// key is accepted by the servers that list its name in `api_keys`. Default:
-	// none.
+	// key is accepted by the servers that list its name in their `api_keys`, and
+	// by no other; taking the entry out revokes it. Default: none.
 	ApiKeys       []*APIKey `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,11 +209,13 @@ type APIKey struct {
 	// `MCP::Agent::"key/<name>"`; `key` is the issuer of all API keys in
 	// policies, and no issuer may have that name while there are keys.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. `sha256:` and 64 hex digits, of the whole key.
+	// Required, unique. `sha256:` and 64 hex digits in lower case, of the whole
+	// key.
 	Hash string `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	// The groups of the principal: `MCP::Group::"key/<group>"`. Default: none.
 	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
-	// The moment from which the key is refused, RFC 3339. Default: never.
+	// The moment from which the key is refused, without leeway, RFC 3339, for
+	// instance `2027-01-31T00:00:00Z`. Default: never.
 	Expires       string `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -287,7 +289,8 @@ type Listen struct {
 	// Where Envoy asks: the ext_authz v3 gRPC service and gRPC health. Default:
 	// `127.0.0.1:9191`.
 	Grpc string `protobuf:"bytes,1,opt,name=grpc,proto3" json:"grpc,omitempty"`
-	// HTTP for operators: `/healthz` and `/readyz`. Default: `127.0.0.1:9192`.
+	// HTTP for operators: `/healthz`, `/readyz` and `/metrics`. Default:
+	// `127.0.0.1:9192`.
 	Admin         string `protobuf:"bytes,2,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,9 +350,10 @@ type Issuer struct {
 	// Required, unique. The issuer identifier: an https URL without query and
 	// fragment, compared byte for byte with the claim `iss`, so a final slash
 	// matters. Plain http is accepted for loopback hosts, and elsewhere with a
-	// warning if `jwks_uri` is given.
+	// warning if `jwks_uri` is given or `insecure_http` is set.
 	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// The URL of the key set, https or on a loopback host. Default: discovered
+	// The URL of the key set, https or on a loopback host, or any with
+	// `insecure_http`. Default: discovered
 	// from the issuer's metadata (RFC 8414, OpenID Connect Discovery), whose
 	// `issuer` has to be the configured one.
 	JwksUri string `protobuf:"bytes,3,opt,name=jwks_uri,json=jwksUri,proto3" json:"jwks_uri,omitempty"`
@@ -402,18 +406,26 @@ type Issuer struct {
 	// fooled by groups that are left out, or `none`, the caller has no groups.
 	// Default: `refuse`.
 	AbsentGroups string `protobuf:"bytes,14,opt,name=absent_groups,json=absentGroups,proto3" json:"absent_groups,omitempty"`
-	// Fetch keys over plain http from other than loopback hosts, as inside a
-	// cluster. Default: false.
+	// Let keys, and the metadata that says where they are, be fetched over plain
+	// http from other than loopback hosts, as inside a cluster. It is a warning.
+	// Default: false.
 	//
 	// Security: whoever is on the way can replace the keys.
 	InsecureHttp bool `protobuf:"varint,15,opt,name=insecure_http,json=insecureHttp,proto3" json:"insecure_http,omitempty"`
-	// A PEM file with the certificate authorities of the issuer, relative to the
-	// configuration file. Default: those of the system.
+	// A PEM file with the certificate authorities that may vouch for the issuer,
+	// instead of those of the system; relative to the configuration file. An edit
+	// of it takes effect like one of the configuration. Default: those of the
+	// system.
 	CaFile string `protobuf:"bytes,16,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// How long the last good keys are used while the issuer cannot be reached,
-	// for instance `24h`. From `1m` to `168h`. Default: `24h`.
+	// How long the last good keys are used while no others can be fetched, for
+	// instance `24h`; then callers get 503 until the issuer is back. From `1m` to
+	// `168h`. Default: `24h`.
+	//
+	// Security: whoever can keep Cedargate from the issuer makes a key that was
+	// taken back good for that long.
 	MaxStale string `protobuf:"bytes,17,opt,name=max_stale,json=maxStale,proto3" json:"max_stale,omitempty"`
-	// Whether `/readyz` waits for the keys of this issuer. Default: true.
+	// Whether `/readyz` is 503 while there are no keys of this issuer. Default:
+	// true.
 	Required      *bool `protobuf:"varint,18,opt,name=required,proto3,oneof" json:"required,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,8 +599,9 @@ type Server struct {
 	// with and without one final slash. Plain http to other than loopback hosts
 	// is a warning.
 	Resource string `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
-	// Required. Names of the issuers whose tokens this server accepts, at least
-	// one.
+	// Required unless the server has `api_keys`. Names of the issuers whose tokens
+	// this server accepts, at least one. Without any there is no metadata document,
+	// and the challenge is `Bearer` alone.
 	Issuers []string `protobuf:"bytes,3,rep,name=issuers,proto3" json:"issuers,omitempty"`
 	// What the claim `aud` must contain, compared by equality. Default: both
 	// spellings of `resource`. Audiences that are written out are compared as
@@ -614,8 +627,8 @@ type Server struct {
 	// The IANA time zone of `context.hour`, `context.minute` and
 	// `context.weekday`, for instance `Europe/Berlin`. Default: `UTC`.
 	TimeZone string `protobuf:"bytes,9,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Leave the header `authorization` on requests that are allowed. Default:
-	// false, the server never sees the token.
+	// Leave the header `authorization` on requests that are allowed, unless it
+	// holds an API key. Default: false, the server never sees the token.
 	//
 	// Security: the MCP specification forbids servers to pass such a token on to
 	// others; turn this on only for a server that verifies it itself.
@@ -644,13 +657,15 @@ type Server struct {
 	Tools []*Tool `protobuf:"bytes,15,rep,name=tools,proto3" json:"tools,omitempty"`
 	// Let callers without a credential be decided by policy, as
 	// `MCP::Anonymous::"anonymous"`. What policies do not permit them is answered
-	// 401, since a token would help. Default: false.
+	// 401, since a token would help. The built-in policy is not for them. A bad
+	// credential is refused as ever. Default: false.
 	Anonymous bool `protobuf:"varint,16,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
-	// The names of the API keys that this server accepts. Default: none. With
-	// keys alone, `issuers` may be left out; there is then no metadata document.
+	// The names of the API keys that this server accepts, as bearer tokens and in
+	// `api_key_header`. Default: none.
 	ApiKeys []string `protobuf:"bytes,17,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
 	// A header in which clients may send an API key instead of `authorization`,
-	// for instance `x-api-key`. It never reaches the server. Default: none.
+	// for instance `x-api-key`, in small letters. It never reaches the server:
+	// Envoy has to allow its removal, see docs/envoy.md. Default: none.
 	ApiKeyHeader string `protobuf:"bytes,18,opt,name=api_key_header,json=apiKeyHeader,proto3" json:"api_key_header,omitempty"`
 	// Scopes that include others: a mapping of a scope to a list, for instance
 	// `{ "github:write": ["github:read"] }`. Policies see them all. Default: none.

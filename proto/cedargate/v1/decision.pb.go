@@ -34,14 +34,16 @@ type Decision struct {
 	// What the record is about: `metadata` (the protected-resource metadata
 	// document), `unrouted` (no server matched), `authentication_failed`,
 	// `protocol_error`, `tool_call`, `request` (anything else that reached a
-	// policy), `failure` (ours).
+	// policy), `failure` (ours), `reload` (no request: an edit of the
+	// configuration or of policies was taken or refused).
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
-	// `allow` or `deny`.
+	// `allow` or `deny`; left out for a `reload`.
 	Decision string `protobuf:"bytes,3,opt,name=decision,proto3" json:"decision,omitempty"`
 	// Where it was decided: `routing`, `authentication`, `protocol`,
 	// `authorization` or `internal`.
 	Layer string `protobuf:"bytes,4,opt,name=layer,proto3" json:"layer,omitempty"`
-	// Why, one word of a closed list: `permitted`, `expired`, `no_permit`, ….
+	// Why, one word of a closed list: `permitted`, `expired`, `no_permit`, …; for
+	// a `reload`, `reloaded` or `reload_refused`.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The HTTP status of the answer; 200 for an allow.
 	Status uint32 `protobuf:"varint,6,opt,name=status,proto3" json:"status,omitempty"`
@@ -74,7 +76,7 @@ type Decision struct {
 	Session string `protobuf:"bytes,19,opt,name=session,proto3" json:"session,omitempty"`
 	// Who asked: `User/corp/alice`, `Agent/corp/nightly`, `Anonymous/anonymous`.
 	Principal string `protobuf:"bytes,20,opt,name=principal,proto3" json:"principal,omitempty"`
-	// The configured name of the issuer.
+	// The configured name of the issuer; `key` for an API key.
 	Issuer string `protobuf:"bytes,21,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// The OAuth client that the token was issued to: `Client/corp/cli`.
 	Client string `protobuf:"bytes,22,opt,name=client,proto3" json:"client,omitempty"`
@@ -117,10 +119,12 @@ type Decision struct {
 	ArgumentPolicies []string `protobuf:"bytes,39,rep,name=argument_policies,json=argumentPolicies,proto3" json:"argument_policies,omitempty"`
 	// The claims that policies need and that the token does not carry.
 	AbsentClaims []string `protobuf:"bytes,40,rep,name=absent_claims,json=absentClaims,proto3" json:"absent_claims,omitempty"`
-	// What was wrong with the request: one constant text for each rule.
+	// What was wrong with the request: one constant text for each rule. For a
+	// `reload`, what serves now, or why the edit was refused; cut at 1 KiB.
 	Detail string `protobuf:"bytes,41,opt,name=detail,proto3" json:"detail,omitempty"`
 	// What a refused token presented and did not fit, as sent and cut at 256
-	// bytes: the `aud` for `audience_mismatch`, the `iss` for `unknown_issuer`.
+	// bytes: the `aud` for `audience_mismatch`, the `iss` for `unknown_issuer`; of
+	// an API key the begin of its hash, or the name of its entry.
 	Presented     string `protobuf:"bytes,42,opt,name=presented,proto3" json:"presented,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
