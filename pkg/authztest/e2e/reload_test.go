@@ -269,6 +269,9 @@ func TestReloadRefused(t *testing.T) {
 		if status != 200 || !strings.Contains(body, "REFUSED") || !strings.Contains(body, edit.want) || err != nil {
 			t.Errorf("%s: /readyz?verbose = %d %q, %v, want 200 and %q", edit.name, status, body, err, edit.want)
 		}
+		if _, body, err := g.Admin(soon(t), "/metrics"); !strings.Contains(body, `cedargate_reloads_total{reason="reload_refused"}`) || err != nil {
+			t.Errorf("%s: /metrics = %q, %v, want the reload", edit.name, body, err)
+		}
 		reloaded(t, g, func() {
 			replace(t, g, "cedargate.yaml", good)
 			replace(t, g, "policies/main.cedar", queryPermit)
