@@ -100,7 +100,7 @@ func (v *Verifier) firstActive(ctx context.Context, raw string, ask []*introspec
 // active, in this order; the first that fails is the answer.
 var answerChecks = []check{
 	{name: "token_type", run: (*Verifier).checkAnswerType, found: func(r *reading) string { return or(r.payload.Get("token_type").Text(), "absent") }},
-	{name: "cnf", run: (*Verifier).checkBinding, found: func(*reading) string { return "not bound to a key" }},
+	{name: "cnf", run: (*Verifier).checkBinding, found: bindingFound},
 	{name: "iss", run: (*Verifier).checkAnswerIssuer, found: func(r *reading) string { return "issuer " + r.issuer.Name }},
 	{name: "exp", run: (*Verifier).checkAnswerExpiry, found: func(r *reading) string { return stampOr(r.claims.ExpiresAt, "absent") }},
 	{name: "nbf", run: (*Verifier).checkBeginning, found: func(r *reading) string { return stampOr(r.claims.NotBefore, "absent") }},
