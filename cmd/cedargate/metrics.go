@@ -18,8 +18,8 @@ import (
 
 // metrics are what /metrics shows. Their names and labels are frozen by a test.
 type metrics struct {
-	handler   http.Handler
-	decisions metric.Int64Counter
+	handler            http.Handler
+	decisions, reloads metric.Int64Counter
 }
 
 // newMetrics makes them. The function sources is called when they are read.
@@ -39,7 +39,12 @@ func newMetrics(sources func() map[string]*jwks.Source) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	return &metrics{handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), decisions: decisions}, nil
+	reloads, err := meter.Int64Counter("cedargate.reloads",
+		metric.WithDescription("Edits of the configuration or of policies, by what became of them."))
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return &metrics{handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), decisions: decisions, reloads: reloads}, nil
 }
 
 // records is where records go.
@@ -47,20 +52,21 @@ type records interface {
 	Record(ctx context.Context, r audit.Record) error
 }
 
-// counting counts the decisions that pass on their way to records.
-func (m *metrics) counting(to records) records { return counted{to, m.decisions} }
+// counting counts the decisions and reloads that pass on their way to records.
+func (m *metrics) counting(to records) records { return counted{to, m.decisions, m.reloads} }
 
 type counted struct {
 	records
-	decisions metric.Int64Counter
+	decisions, reloads metric.Int64Counter
 }
 
 // Record records r. An allow that cannot be recorded becomes a refusal, and is
 // counted as one.
 func (c counted) Record(ctx context.Context, r audit.Record) error {
 	err := c.records.Record(ctx, r)
-	if r.Decision == "" {
-		return err // a reload decides nothing
+	if r.Event == "reload" { // it decides nothing
+		c.reloads.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", r.Reason)))
+		return err
 	}
 	if err != nil && r.Decision == "allow" {
 		r.Decision, r.Layer, r.Reason = "deny", "internal", "audit_unavailable"

@@ -94,17 +94,12 @@ var allowedMethods = []mcp.Field{{Name: "allow", Value: "GET, POST, DELETE"}}
 // token would help.
 func (c *check) unauthenticated(err *token.Error) answer {
 	c.record.Presented = err.Presented
-	challenge := c.site.challengeFor(c.request)
-	a := answer{layer: authentication, event: "authentication_failed", reason: err.Reason}
-	value := ""
+	a := answer{layer: authentication, event: "authentication_failed", reason: err.Reason, message: messageOf(err)}
 	switch err.Fault {
-	case token.Missing:
-		a.status, a.message, value = http.StatusUnauthorized, "authentication required", challenge.missing
-	case token.Invalid:
-		a.status, a.message, value = http.StatusUnauthorized, "the access token is not valid here", challenge.invalid
+	case token.Missing, token.Invalid:
+		a.status = http.StatusUnauthorized
 	case token.Malformed:
-		a.status, a.message, value = http.StatusBadRequest, "the credential cannot be read", challenge.request
-		a.code = http.StatusBadRequest
+		a.status, a.code = http.StatusBadRequest, http.StatusBadRequest
 	default:
 		c.Log.WarnContext(c.ctx, "credential not verified", "reason", err.Reason, "error", err.Err, "decision_id", c.record.DecisionID)
 		a = failure(err.Reason)
@@ -113,7 +108,10 @@ func (c *check) unauthenticated(err *token.Error) answer {
 		}
 		return a
 	}
-	a.extra = []mcp.Field{{Name: "www-authenticate", Value: value}}
+	a.extra = []mcp.Field{{Name: "www-authenticate", Value: c.challenge(err)}}
+	if err.Nonce != "" {
+		a.extra = append(a.extra, mcp.Field{Name: "dpop-nonce", Value: err.Nonce})
+	}
 	return a
 }
 
@@ -161,7 +159,7 @@ func (c *check) denied(d policy.Decision, who token.Claims) answer {
 	}
 	if who.Kind == token.Anonymous && ofPolicies[d.Reason] {
 		a.status = http.StatusUnauthorized
-		a.extra = []mcp.Field{{Name: "www-authenticate", Value: c.site.challengeFor(c.request).missing}}
+		a.extra = []mcp.Field{{Name: "www-authenticate", Value: c.challenge(&token.Error{Fault: token.Missing})}}
 	}
 	return a
 }

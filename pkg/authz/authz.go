@@ -58,6 +58,11 @@ type Server struct {
 	KeyHeader string // lower case
 	// Anonymous lets callers without a credential be decided by the policies.
 	Anonymous bool
+	// Workloads are the names of the workloads that need no token.
+	Workloads []string
+	// RequireDPoP takes only tokens that are bound to a DPoP key; DPoPNonce wants
+	// a nonce of ours in proofs.
+	RequireDPoP, DPoPNonce bool
 	// AuthorizationServers are the issuer identifiers for the metadata document;
 	// a server without any has none.
 	AuthorizationServers []string
@@ -77,7 +82,10 @@ type Server struct {
 
 // Accept is what s accepts of a credential.
 func (s Server) Accept() token.Accept {
-	return token.Accept{Issuers: s.Issuers, Audiences: s.Audiences, Keys: s.APIKeys, Anonymous: s.Anonymous}
+	return token.Accept{
+		Issuers: s.Issuers, Audiences: s.Audiences, Keys: s.APIKeys, Anonymous: s.Anonymous,
+		Workloads: s.Workloads, RequireDPoP: s.RequireDPoP, DPoPNonce: s.DPoPNonce,
+	}
 }
 
 // Config is what an Engine is made from. Servers, Tokens, Policies and Records
@@ -121,6 +129,9 @@ type Request struct {
 	Named  bool
 	// Source is the address of the proxy's peer; "" for a unix socket.
 	Source string
+	// Peer is what the proxy knows of the TLS certificate of its peer; what a
+	// header says of one is read from HTTP.
+	Peer token.Peer
 }
 
 // A Result is the answer to a Request. The zero Result denies.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -47,6 +46,7 @@ type check struct {
 
 	site *site
 	call mcp.Call
+	dpop bool // the credential came with the scheme DPoP
 }
 
 // answer is the table of contract §1: the first row that applies is answered.
@@ -80,36 +80,6 @@ func (c *check) rules() mcp.Rules {
 		return c.site.Rules
 	}
 	return mcp.Rules{}
-}
-
-// authenticate tells who asks. Who has no credential is verified to be nobody
-// in particular, where the server takes such callers; whose credential is bad
-// never is.
-func (c *check) authenticate() (token.Claims, *token.Error) {
-	credential, unread := token.ParseCredential(headers(c.request.HTTP, "authorization"), c.keyFields(), c.TokenBytes)
-	if unread != nil && (unread.Fault != token.Missing || !c.site.Anonymous) {
-		return token.Claims{}, unread
-	}
-	who, err := c.Tokens.Verify(c.ctx, credential, c.site.Accept())
-	if err == nil {
-		if who.Kind == token.Nobody {
-			return who, &token.Error{Reason: "internal", Err: errors.New("verified claims of nobody")}
-		}
-		return who, nil
-	}
-	var refused *token.Error
-	if !errors.As(err, &refused) {
-		refused = &token.Error{Reason: "internal", Err: err}
-	}
-	return token.Claims{}, refused
-}
-
-// keyFields are the values of the server's header for API keys.
-func (c *check) keyFields() []string {
-	if c.site.KeyHeader == "" {
-		return nil
-	}
-	return headers(c.request.HTTP, c.site.KeyHeader)
 }
 
 // authorize asks the policies every question of the call; the first that is

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cedargate/cedargate/pkg/mcp"
+	"github.com/cedargate/cedargate/pkg/token"
 )
 
 const wellKnown = "/.well-known/"
@@ -207,7 +208,9 @@ func metadata(s Server, resource string) []byte {
 		Servers  []string `json:"authorization_servers"`
 		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
-	}{resource, s.AuthorizationServers, s.Scopes, []string{"header"}})
+		Proofs   []string `json:"dpop_signing_alg_values_supported"` // RFC 9728 §2
+		Bound    bool     `json:"dpop_bound_access_tokens_required,omitempty"`
+	}{resource, s.AuthorizationServers, s.Scopes, []string{"header"}, token.ProofAlgorithms(), s.RequireDPoP})
 	if err != nil {
 		panic(err) // strings alone cannot fail
 	}

@@ -1,12 +1,14 @@
 package authz
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cedargate/cedargate/pkg/mcp"
+	"github.com/cedargate/cedargate/pkg/token"
 )
 
 func testServer(name, resource string, hosts, paths []string) Server {
@@ -125,7 +127,8 @@ func TestMetadataSpelling(t *testing.T) {
 	}
 	for path, resource := range tests {
 		p := r.find(Request{HTTP: mcp.HTTP{Method: "GET"}, Host: "mcp.example.com", Path: path})
-		want := `{"resource":"` + resource + `","authorization_servers":["https://login.example.com/"],"scopes_supported":["tools:read"],"bearer_methods_supported":["header"]}`
+		want := `{"resource":"` + resource + `","authorization_servers":["https://login.example.com/"],"scopes_supported":["tools:read"],"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["` +
+			strings.Join(token.ProofAlgorithms(), `","`) + `"]}`
 		if p.document == nil {
 			t.Errorf("find(%q): no document", path)
 		} else if diff := cmp.Diff(want, string(p.document.body)); diff != "" {

@@ -55,15 +55,16 @@ const (
 // loopback address, and mints access tokens (RFC 9068). It is safe for
 // concurrent use.
 type Issuer struct {
-	url       string
-	audience  string
-	algs      []string
-	discovery []string // paths
-	keySet    string   // path
-	now       func() time.Time
-	server    *http.Server
-	closed    chan struct{}
-	close     func()
+	url           string
+	audience      string
+	algs          []string
+	discovery     []string // paths
+	keySet        string   // path
+	introspection string   // path
+	now           func() time.Time
+	server        *http.Server
+	closed        chan struct{}
+	close         func()
 
 	mu      sync.Mutex // guards what follows
 	round   int
@@ -73,12 +74,14 @@ type Issuer struct {
 	raw     []byte
 	fetches Fetches
 	minted  int
+	opaque  map[string][]byte // what is said of each opaque token
 }
 
 // Fetches counts what an Issuer was asked for.
 type Fetches struct {
 	Discovery int // metadata documents, those not found included
 	Keys      int // key sets
+	Asked     int // questions about opaque tokens
 }
 
 // NewIssuer starts an Issuer. The caller closes it.
@@ -107,13 +110,14 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 		return nil, fmt.Errorf("path %q is not a plain path", c.Path)
 	}
 	i := &Issuer{
-		audience:  c.Audience,
-		algs:      slices.Clone(c.Algorithms),
-		discovery: discoveryPaths(c.Path, c.Discovery),
-		keySet:    strings.TrimSuffix(c.Path, "/") + "/keys",
-		now:       c.Now,
-		closed:    make(chan struct{}),
-		forged:    map[string]crypto.Signer{},
+		audience:      c.Audience,
+		algs:          slices.Clone(c.Algorithms),
+		discovery:     discoveryPaths(c.Path, c.Discovery),
+		keySet:        strings.TrimSuffix(c.Path, "/") + "/keys",
+		now:           c.Now,
+		closed:        make(chan struct{}),
+		introspection: strings.TrimSuffix(c.Path, "/") + "/introspect",
+		forged:        map[string]crypto.Signer{},
 	}
 	i.close = sync.OnceFunc(func() { close(i.closed) })
 	i.Rotate()

@@ -59,6 +59,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault = Healthy
 	case path == i.keySet:
 		i.fetches.Keys++
+	case path == i.introspection:
+		i.fetches.Asked++
 	default:
 		i.fetches.Discovery++
 	}
@@ -83,6 +85,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == i.keySet:
 		i.serveKeys(w, fault)
+	case path == i.introspection:
+		i.serveIntrospection(w, r, fault)
 	case slices.Contains(i.discovery, path):
 		i.serveMetadata(w, fault)
 	default:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -288,4 +289,45 @@ func ExampleIssuer() {
 	// <nil>
 	// token has invalid claims: token is expired
 	// token signature is invalid: ed25519: verification error
+}
+
+// An opaque token is worth what the issuer says of it, to the client that may
+// ask, until it is revoked.
+func TestMintOpaque(t *testing.T) {
+	i := newIssuer(t, authztest.IssuerConfig{Path: "/realms/main"})
+	raw := i.MintOpaque(map[string]any{"scope": "read", "iat": authztest.Absent})
+	ask := func(secret string) (int, map[string]any) {
+		r, err := http.NewRequest(http.MethodPost, i.IntrospectionURI(), strings.NewReader(url.Values{"token": {raw}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(authztest.IntrospectionClient, url.QueryEscape(secret))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var answer map[string]any
+		if resp.StatusCode == http.StatusOK {
+			if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return resp.StatusCode, answer
+	}
+	if status, answer := ask("guess"); status != http.StatusUnauthorized {
+		t.Errorf("asked with another secret: %d, %v, want 401", status, answer)
+	}
+	status, answer := ask(authztest.IntrospectionSecret)
+	if status != http.StatusOK || answer["active"] != true || answer["iss"] != i.URL() || answer["scope"] != "read" || answer["iat"] != nil {
+		t.Errorf("asked about a token: %d, %v", status, answer)
+	}
+	i.Revoke(raw)
+	if status, answer := ask(authztest.IntrospectionSecret); status != http.StatusOK || answer["active"] != false || len(answer) != 1 {
+		t.Errorf("asked about a token that was revoked: %d, %v", status, answer)
+	}
+	if got := i.Fetches().Asked; got != 3 {
+		t.Errorf("asked %d times, want 3", got)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cedargate/cedargate/pkg/authz"
 	"github.com/cedargate/cedargate/pkg/mcp"
+	"github.com/cedargate/cedargate/pkg/token"
 )
 
 // ServerExtension is the context extension that names the protected server.
@@ -31,6 +32,10 @@ func decode(in *authv3.CheckRequest) authz.Request {
 		Host:   req.GetHost(),
 		Path:   req.GetPath(),
 		Source: peer(attributes.GetSource().GetAddress()),
+		Peer: token.Peer{
+			Principal:   attributes.GetSource().GetPrincipal(),
+			Certificate: attributes.GetSource().GetCertificate(),
+		},
 	}
 	r.HTTP.Body = req.GetRawBody()
 	if len(r.HTTP.Body) == 0 {

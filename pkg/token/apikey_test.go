@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"errors"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -197,7 +198,7 @@ func TestParseCredential(t *testing.T) {
 			if err != nil {
 				reason = err.Reason
 			}
-			if got != test.want || reason != test.is {
+			if !reflect.DeepEqual(got, test.want) || reason != test.is {
 				t.Errorf("ParseCredential(%q, %q) = %+v, %v, want %+v, %q", test.authorization, test.key, got, err, test.want, test.is)
 			}
 		})

@@ -20,32 +20,43 @@ const (
 // token_limit if it cannot be read in one way only, wrong_scheme if it is for
 // another scheme than Bearer. It never holds a part of the credential.
 func ParseAuthorization(lines []string, limit int) (raw string, err *Error) {
+	raw, dpop, err := parseAuthorization(lines, limit)
+	if dpop && err == nil {
+		return "", refuse(WrongScheme, "", "the scheme is not Bearer")
+	}
+	return raw, err
+}
+
+// parseAuthorization is ParseAuthorization that takes the scheme DPoP (RFC 9449
+// §7.1) too, and tells which of the two it was.
+func parseAuthorization(lines []string, limit int) (raw string, dpop bool, err *Error) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
 	line, err := onlyLine(lines)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	for i := range len(line) {
 		if c := line[i]; c < ' ' || c > '~' || c == ',' {
 			// A comma is what joins two fields into one line.
-			return "", malformed(MalformedCredential, "a byte that no bearer token holds")
+			return "", false, malformed(MalformedCredential, "a byte that no bearer token holds")
 		}
 	}
 	scheme, rest, _ := strings.Cut(line, " ")
 	raw = strings.TrimLeft(rest, " ")
-	switch bearer := strings.EqualFold(scheme, "Bearer"); {
+	dpop = strings.EqualFold(scheme, "DPoP")
+	switch known := dpop || strings.EqualFold(scheme, "Bearer"); {
 	case strings.Contains(raw, " "):
-		return "", malformed(MalformedCredential, "a blank inside the credential")
-	case bearer && raw == "":
-		return "", &Error{Fault: Missing, Reason: NoCredential}
+		return "", dpop, malformed(MalformedCredential, "a blank inside the credential")
+	case known && raw == "":
+		return "", dpop, &Error{Fault: Missing, Reason: NoCredential}
 	case len(raw) > limit:
-		return "", malformed(TokenLimit, "longer than the limit")
-	case !bearer:
-		return "", refuse(WrongScheme, "", "the scheme is not Bearer")
+		return "", dpop, malformed(TokenLimit, "longer than the limit")
+	case !known:
+		return "", dpop, refuse(WrongScheme, "", "the scheme is neither Bearer nor DPoP")
 	}
-	return raw, nil
+	return raw, dpop, nil
 }
 
 // onlyLine returns the one field that there is, without the blanks around it.
@@ -67,17 +78,17 @@ func malformed(reason, why string) *Error {
 	return &Error{Fault: Malformed, Reason: reason, Err: errors.New(why)}
 }
 
-// ParseCredential returns the one credential of a request: a bearer token or
-// API key in the values of its Authorization fields, or an API key in those of
+// ParseCredential returns the one credential of a request: a token, with the
+// scheme Bearer or DPoP, or an API key in the values of its Authorization fields, or an API key in those of
 // the header that the server has for keys, in order; nil if it has none. limit
 // is that of ParseAuthorization, and so are the errors: no_credential if there
 // is none in either, malformed_credential if there is one in both.
 func ParseCredential(authorization, keyHeader []string, limit int) (Credential, *Error) {
-	raw, err := ParseAuthorization(authorization, limit)
+	raw, dpop, err := parseAuthorization(authorization, limit)
 	key, keyErr := parseKeyHeader(keyHeader, limit)
 	switch {
 	case keyErr != nil && keyErr.Fault == Missing:
-		return Credential{Raw: raw}, err
+		return Credential{Raw: raw, DPoP: dpop && err == nil}, err
 	case err == nil || err.Fault != Missing:
 		return Credential{}, malformed(MalformedCredential, "an Authorization field and an API key beside it")
 	case keyErr != nil:

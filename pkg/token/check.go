@@ -28,6 +28,7 @@ type reading struct {
 	alg    string
 	kid    string
 	claims Claims
+	sent   *Credential // what it came with; nil: it did not come with a request
 
 	actorIssuer *Issuer // nil: there is no actor
 	withoutSub  bool    // the subject is client_id
@@ -118,17 +119,6 @@ func (v *Verifier) checkType(r *reading, _ Accept) *Error {
 		return refuse(TokenType, "", "none of the claims %q", issuer.RequireOneOf)
 	}
 	return nil
-}
-
-// checkBinding refuses a token that is not for whoever bears it.
-func (v *Verifier) checkBinding(r *reading, _ Accept) *Error {
-	switch r.payload.Get("cnf").Kind() {
-	case strictjson.Absent:
-		return nil
-	case strictjson.Object:
-		return refuse(BoundToken, "cnf", "the token is bound to a key (RFC 7800 §3.1)")
-	}
-	return wrongKind("cnf")
 }
 
 // checkShape refuses tokens that do not say that they are access tokens and

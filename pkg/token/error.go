@@ -14,7 +14,7 @@ const (
 	MalformedCredential = "malformed_credential" // Malformed
 	TokenLimit          = "token_limit"          // Malformed: a login brings the same token
 
-	WrongScheme        = "wrong_scheme" // Invalid, as all to api_key_not_for_server
+	WrongScheme        = "wrong_scheme" // Invalid, as all to use_dpop_nonce
 	MalformedToken     = "malformed_token"
 	UnknownIssuer      = "unknown_issuer"
 	IssuerNotForServer = "issuer_not_for_server"
@@ -27,9 +27,12 @@ const (
 	MissingClaim       = "missing_claim"
 	TokenType          = "token_type"
 	BoundToken         = "bound_token"
+	InactiveToken      = "inactive_token"
 	MalformedAPIKey    = "malformed_api_key"
 	UnknownAPIKey      = "unknown_api_key"
 	APIKeyNotForServer = "api_key_not_for_server"
+	InvalidDPoPProof   = "invalid_dpop_proof"
+	UseDPoPNonce       = "use_dpop_nonce"
 
 	IssuerUnavailable = "issuer_unavailable" // Ours
 	KeyUnknownYet     = "key_unknown_yet"    // Ours
@@ -47,6 +50,8 @@ type Error struct {
 	// that came, the iss that came; or the name of the member that is absent,
 	// of the wrong JSON type, or not to be there. At most 256 bytes.
 	Presented string
+	// Nonce is set with use_dpop_nonce: the one to use.
+	Nonce string
 	// RetryAfter is set with Ours.
 	RetryAfter time.Duration
 	// Err is the cause, for the operator.

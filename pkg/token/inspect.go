@@ -12,7 +12,7 @@ import (
 var checks = []check{
 	{name: "crit", run: (*Verifier).checkExtensions, found: func(*reading) string { return "no extension" }},
 	{name: "typ", run: (*Verifier).checkType, found: func(r *reading) string { return or(r.header.Get("typ").Text(), "absent") }},
-	{name: "cnf", run: (*Verifier).checkBinding, found: func(*reading) string { return "not bound to a key" }},
+	{name: "cnf", run: (*Verifier).checkBinding, found: bindingFound},
 	{name: "alg", run: (*Verifier).checkAlgorithm, found: func(r *reading) string { return r.alg }},
 	{name: "iss", run: (*Verifier).checkIssuer, found: func(r *reading) string { return "issuer " + r.issuer.Name + ", " + r.iss }},
 	{name: "alg of the issuer", run: (*Verifier).checkIssuersAlgorithm, issuer: true, found: func(r *reading) string { return r.alg }},
@@ -42,6 +42,18 @@ func actorFound(r *reading) string {
 		return "absent"
 	}
 	return r.claims.Actor.Issuer + "/" + r.claims.Actor.Subject
+}
+
+func bindingFound(r *reading) string {
+	switch b := r.claims.Bound; {
+	case b.Key != "" && b.Certificate != "":
+		return "bound to a DPoP key and a certificate: each request has to show both"
+	case b.Key != "":
+		return "bound to a DPoP key: each request needs a proof"
+	case b.Certificate != "":
+		return "bound to a certificate: the proxy has to see it"
+	}
+	return "not bound to a key"
 }
 
 // A Step is one check of an Inspection.
@@ -81,6 +93,9 @@ func (v *Verifier) Inspect(ctx context.Context, c Credential, accept Accept) Ins
 		return in
 	case c.Key || IsAPIKey(c.Raw):
 		return v.inspectKey(c.Raw, accept)
+	}
+	if ask := v.asksIssuers(c.Raw, accept); len(ask) > 0 {
+		return v.inspectOpaque(ctx, c.Raw, ask, accept)
 	}
 	r, err := read(c.Raw)
 	if !in.step("shape", "three parts, strict JSON", err) {

@@ -36,6 +36,8 @@ type Claims struct {
 	ACR                                      string
 	AMR                                      []string
 
+	// Bound is what the token is bound to; Verify has checked it.
+	Bound Binding
 	// Actor is the outermost act claim (RFC 8693 §4.1), nil when there is none.
 	Actor *Actor
 	// Tags are all claims, each as a set of strings (cedar.md §4.1, 4).
@@ -72,12 +74,22 @@ const (
 )
 
 // A Credential is what a request brings to say who asks. The zero Credential
-// is none. ParseAuthorization makes one; more kinds join with later versions.
+// is none. ParseCredential makes one from the fields that hold a token or a key;
+// the rest is for whoever knows the request to fill in.
 type Credential struct {
-	// Raw is a bearer token (RFC 6750 §2.1) or an API key; "" is none.
+	// Raw is an access token or an API key; "" is none.
 	Raw string
 	// Key says that Raw came in the header for API keys, and is nothing else.
 	Key bool
+	// DPoP says that Raw came with the scheme DPoP (RFC 9449 §7.1).
+	DPoP bool
+
+	// Proofs are the values of the DPoP header fields, in order.
+	Proofs []string
+	// Method is that of the HTTP request, URL that of the endpoint as it is
+	// configured: proofs are for both.
+	Method, URL string
+	Peer        Peer
 }
 
 // Accept is what one protected server accepts.
@@ -86,6 +98,10 @@ type Accept struct {
 	Audiences []string // compared by equality, contract §5
 	Keys      []string // names of API keys
 	Anonymous bool     // callers without a credential
+	Workloads []string // names of workloads
+	// RequireDPoP refuses tokens that are not bound to a DPoP key; DPoPNonce
+	// refuses proofs without a nonce of ours.
+	RequireDPoP, DPoPNonce bool
 }
 
 // Keys gives the keys of one issuer. *jwks.Source is one. An error that has the

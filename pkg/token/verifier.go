@@ -21,7 +21,12 @@ const (
 // Config is what a Verifier is made from.
 type Config struct {
 	Issuers []Issuer // no two have one name or one identifier
-	APIKeys []APIKey // no two have one name or one hash; one of either at least
+	APIKeys []APIKey // no two have one name or one hash
+	// Workloads are those that need no token; no two have one name or one trust
+	// domain. Of Issuers, APIKeys and Workloads there is one at least.
+	Workloads []Workload
+	// Proofs are those that the Verifier before this one has seen; nil: none.
+	Proofs *Proofs
 	// Leeway is added to exp and taken from nbf; 0 means 30 s, at most 5 minutes.
 	Leeway time.Duration
 	Now    func() time.Time // nil means time.Now
@@ -63,6 +68,9 @@ type Issuer struct {
 	// is required.
 	RequireOneOf []string
 	Keys         Keys // of this issuer alone
+	// Introspection asks the issuer about tokens that are not JWTs; nil: they
+	// are refused.
+	Introspection *Introspection
 
 	epoch func() uint64 // of Keys; nil: it does not tell
 }
@@ -75,6 +83,10 @@ type Verifier struct {
 	leeway  time.Duration
 	now     func() time.Time
 	cache   *cache
+
+	introspectors map[string]*introspector // by name of the issuer
+	workloads     map[string]Workload      // by trust domain
+	proofs        *Proofs
 }
 
 // methods are the algorithms that are verified. There is no symmetric one and
@@ -91,10 +103,10 @@ var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
 // New makes a Verifier. It refuses a configuration that is unsafe or says one
 // thing twice.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now}
+	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now, proofs: c.Proofs}
 	switch {
-	case len(c.Issuers) == 0 && len(c.APIKeys) == 0:
-		return nil, errors.New("neither issuers nor API keys")
+	case len(c.Issuers) == 0 && len(c.APIKeys) == 0 && len(c.Workloads) == 0:
+		return nil, errors.New("neither issuers nor API keys nor workloads")
 	case c.Leeway < 0 || c.Leeway > maxLeeway:
 		return nil, fmt.Errorf("leeway %v is not between 0 and %v", c.Leeway, maxLeeway)
 	case c.Leeway == 0:
@@ -102,6 +114,9 @@ func New(c Config) (*Verifier, error) {
 	}
 	if v.now == nil {
 		v.now = time.Now
+	}
+	if v.proofs == nil {
+		v.proofs = NewProofs()
 	}
 	if c.CacheBytes < 0 {
 		return nil, fmt.Errorf("cache of %d bytes", c.CacheBytes)
@@ -129,6 +144,12 @@ func New(c Config) (*Verifier, error) {
 			return nil, fmt.Errorf("issuer %q: %q is already the issuer %q", i.Name, i.Issuer, other.Name)
 		}
 		names[i.Name], v.issuers[i.Issuer] = true, i
+		if err := v.addIntrospector(i); err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", i.Name, err)
+		}
+	}
+	if err := v.addWorkloads(c.Workloads, names); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
@@ -183,28 +204,40 @@ func (i Issuer) checked() (*Issuer, error) {
 // takes it. The error is an *Error. Verify is safe for concurrent use.
 func (v *Verifier) Verify(ctx context.Context, c Credential, accept Accept) (Claims, error) {
 	switch {
-	case c.Raw == "" && accept.Anonymous:
-		return Claims{Kind: Anonymous}, nil
 	case c.Raw == "":
-		return Claims{}, &Error{Fault: Missing, Reason: NoCredential}
+		return v.withoutToken(c, accept)
+	case c.DPoP && IsAPIKey(c.Raw):
+		return Claims{}, refuse(WrongScheme, "", "an API key is bound to nothing")
 	case c.Key || IsAPIKey(c.Raw):
 		return v.verifyKey(c.Raw, accept)
-	default:
-		return v.verifyToken(ctx, c.Raw, accept)
 	}
+	who, err := v.verifyBearer(ctx, c, accept)
+	if err != nil {
+		return Claims{}, err
+	}
+	return v.confirm(ctx, c, who, accept)
 }
 
-// verifyToken returns the claims of raw if it is an access token that one of the
+// verifyBearer returns the claims of an access token, whoever bears it.
+func (v *Verifier) verifyBearer(ctx context.Context, c Credential, accept Accept) (Claims, error) {
+	if ask := v.asksIssuers(c.Raw, accept); len(ask) > 0 {
+		return v.verifyOpaque(ctx, c.Raw, ask, accept)
+	}
+	return v.verifyToken(ctx, c, accept)
+}
+
+// verifyToken returns the claims of c.Raw if it is an access token that one of the
 // accepted issuers signed for one of the accepted audiences (RFC 9068 §4, RFC
 // 8725). What can be refused without a key is refused first, and costs time in
-// proportion to the length of raw; then Keys is asked, which may wait for ctx;
+// proportion to its length; then Keys is asked, which may wait for ctx;
 // then the signature is verified, which may wait for other verifications, but
 // not beyond ctx. Of a token that was verified a moment ago only what time and
 // accept decide is checked again.
 //
 // It checks neither scopes nor groups, which are for policies. The slices and
 // maps of the Claims are shared, and are to be read only.
-func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (Claims, error) {
+func (v *Verifier) verifyToken(ctx context.Context, c Credential, accept Accept) (Claims, error) {
+	raw := c.Raw
 	var id tokenID
 	if len(raw) <= MaxLimit {
 		id = idOf(raw)
@@ -216,6 +249,8 @@ func (v *Verifier) verifyToken(ctx context.Context, raw string, accept Accept) (
 	if err != nil {
 		return Claims{}, err
 	}
+	sent := c // a hit has no need of one on the heap
+	r.sent = &sent
 	if err := v.check(r, accept); err != nil {
 		return Claims{}, err
 	}

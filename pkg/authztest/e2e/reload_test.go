@@ -15,6 +15,7 @@ import (
 
 	"github.com/cedargate/cedargate/pkg/authztest"
 	"github.com/cedargate/cedargate/pkg/authztest/stack"
+	"github.com/cedargate/cedargate/pkg/token"
 )
 
 const queryPermit = `@id("query") permit (principal, action == MCP::Action::"tools/call", resource == MCP::Tool::"demo/query");` + "\n"
@@ -268,6 +269,9 @@ func TestReloadRefused(t *testing.T) {
 		if status != 200 || !strings.Contains(body, "REFUSED") || !strings.Contains(body, edit.want) || err != nil {
 			t.Errorf("%s: /readyz?verbose = %d %q, %v, want 200 and %q", edit.name, status, body, err, edit.want)
 		}
+		if _, body, err := g.Admin(soon(t), "/metrics"); !strings.Contains(body, `cedargate_reloads_total{reason="reload_refused"}`) || err != nil {
+			t.Errorf("%s: /metrics = %q, %v, want the reload", edit.name, body, err)
+		}
 		reloaded(t, g, func() {
 			replace(t, g, "cedargate.yaml", good)
 			replace(t, g, "policies/main.cedar", queryPermit)
@@ -292,7 +296,10 @@ func TestReloadByHangup(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t, authztest.IssuerConfig{})
-	g := newCedargate(t, stack.CedargateConfig{Config: config(issuer, ""), Files: policies(queryPermit)})
+	settings := func(hops int) []byte {
+		return config(issuer, fmt.Sprintf("trusted_hops: %d\naudit: { path: audit.jsonl }", hops))
+	}
+	g := newCedargate(t, stack.CedargateConfig{Config: settings(0), Files: policies(queryPermit)})
 	a, token := newAsker(t, g.Addr()), issuer.Mint(nil)
 	a.want(t, token, "200 permitted")
 	fetched := issuer.Fetches()
@@ -302,14 +309,13 @@ func TestReloadUnderLoad(t *testing.T) {
 		callers.Go(func() { askUntil(ctx, t, a, token) })
 	}
 	for n := range 50 {
-		reloaded(t, g, func() {
-			if n%2 == 0 {
-				replace(t, g, "policies/main.cedar", fmt.Sprintf("// %d\n%s", n, queryPermit))
-			} else {
-				replace(t, g, "cedargate.yaml", listening(g, config(issuer, fmt.Sprintf("trusted_hops: %d", n%30))))
-			}
-			check(t, g.Signal(syscall.SIGHUP))
-		})
+		if n%2 == 0 {
+			replace(t, g, "policies/main.cedar", fmt.Sprintf("// %d\n%s", n, queryPermit))
+		} else {
+			replace(t, g, "cedargate.yaml", listening(g, settings(n%30)))
+		}
+		check(t, g.Signal(syscall.SIGHUP))
+		eventually(t, "the edit", func() bool { return strings.Count(strings.Join(g.Log(), "\n"), "configuration reloaded") > n })
 	}
 	stop()
 	callers.Wait()
@@ -318,13 +324,44 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// askUntil asks until ctx is done; every answer must be an allow.
+// askUntil asks a few hundred times a second until ctx is done; every answer
+// must be an allow.
 func askUntil(ctx context.Context, t *testing.T, a asker, token string) {
-	for ctx.Err() == nil {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		got, err := a.ask(t.Context(), token, "load", []byte(queryCall))
 		if got != "200 permitted" || err != nil {
 			t.Errorf("during a reload: Check() = %q, %v, want 200 permitted", got, err)
 			return
 		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// An API key that is taken out is refused with the next call of a session that
+// is open.
+func TestReloadRevokesAKey(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer(t, authztest.IssuerConfig{})
+	key := token.NewAPIKey()
+	with := func(keys string) []byte {
+		text := strings.Replace(string(config(issuer, "")), "    issuers: [corp]\n    tools:", "    issuers: [corp]\n    api_keys: ["+keys+"]\n    tools:", 1)
+		return fmt.Appendf(nil, "%s\napi_keys:\n  - { name: ci-bot, hash: %q }\n  - { name: other, hash: %q }\n", text, token.HashOf(key), token.HashOf("another"))
+	}
+	h := house{issuer: issuer, upstream: newUpstream(t)}
+	h.cedargate = newCedargate(t, stack.CedargateConfig{Config: with("ci-bot, other"), Files: policies(`permit (principal, action, resource);`)})
+	h.envoy = newEnvoy(t, stack.EnvoyConfig{Authz: h.cedargate.Addr(), Upstream: h.upstream.Addr(), Routes: []stack.Route{{Path: "/mcp", Server: "demo"}}})
+	session := h.connect(t, key, "2025-06-18", "ci")
+	if _, err := session.ListTools(soon(t), nil); err != nil {
+		t.Fatalf("before the edit: %v", err)
+	}
+	reloaded(t, h.cedargate, func() { replace(t, h.cedargate, "cedargate.yaml", listening(h.cedargate, with("other"))) })
+	if _, err := session.ListTools(soon(t), nil); err == nil || !strings.Contains(err.Error(), "nauthorized") {
+		t.Errorf("the next call with the revoked key: %v, want 401", err)
 	}
 }

@@ -364,10 +364,11 @@ type Issuer struct {
 	Algorithms []string `protobuf:"bytes,4,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
 	// The claims that name groups: each value becomes an `MCP::Group`, and one
 	// that begins with `/` is also in the groups of its parent paths. A name is
-	// looked up literally first, then as a path cut at dots. Default: none.
+	// looked up literally first, then as a path cut at dots. Default: those of
+	// `preset`, none without one.
 	GroupsClaims []string `protobuf:"bytes,5,rep,name=groups_claims,json=groupsClaims,proto3" json:"groups_claims,omitempty"`
 	// The claims that name roles: each value becomes an `MCP::Role`. Looked up
-	// like `groups_claims`. Default: none.
+	// like `groups_claims`. Default: those of `preset`, none without one.
 	RolesClaims []string `protobuf:"bytes,6,rep,name=roles_claims,json=rolesClaims,proto3" json:"roles_claims,omitempty"`
 	// Accept access tokens that look like ID tokens, with `at_hash`, `c_hash` or
 	// `nonce`. Only for issuers that have nothing else, such as dex. Default:
@@ -379,22 +380,28 @@ type Issuer struct {
 	// Refuse tokens that have none of these claims, for instance `[scp, scope]`,
 	// or `[scp, idtyp]` for Microsoft Entra: it tells access tokens from ID
 	// tokens where the audience does not. `roles` stands in ID tokens too and is
-	// a warning. Default: none.
+	// a warning. Default: those of `preset`, none without one.
 	RequireOneOf []string `protobuf:"bytes,8,rep,name=require_one_of,json=requireOneOf,proto3" json:"require_one_of,omitempty"`
 	// Where a provider puts things: `okta`, `entra` (also `azure-ad`), `auth0`,
-	// `keycloak`, `cognito` or `generic`. It sets the defaults of the fields
-	// below and of `groups_claims`, `roles_claims`, `require_one_of`; what is
-	// written out wins. Default: `generic`. See docs/identity.md.
+	// `keycloak`, `cognito` or `generic`. It sets the defaults of
+	// `groups_claims`, `roles_claims`, `require_one_of`, `scopes_claims`,
+	// `client_claims` and `audience_claim`, whatever is written out wins, an
+	// empty list too; `keycloak` also takes its service accounts for agents. An
+	// `issuer` that is not of the provider's form is a warning. See identity.md.
+	// Default: `generic`.
 	Preset string `protobuf:"bytes,9,opt,name=preset,proto3" json:"preset,omitempty"`
 	// The claims that hold scopes; the first that is there counts, as a string
-	// separated by blanks or an array. Default: `[scope, scp]`.
+	// separated by blanks or an array. Looked up like `groups_claims`. Default:
+	// those of `preset`, `[scope, scp]` for `generic`.
 	ScopesClaims []string `protobuf:"bytes,10,rep,name=scopes_claims,json=scopesClaims,proto3" json:"scopes_claims,omitempty"`
-	// The claims that hold the OAuth client id; the first that is there counts.
-	// Default: `[client_id, azp, cid, appid]`.
+	// The claims that hold the OAuth client id; the first that is a string and
+	// not empty counts. Looked up like `groups_claims`. Default: those of
+	// `preset`, `[client_id, azp, cid, appid]` for `generic`.
 	ClientClaims []string `protobuf:"bytes,11,rep,name=client_claims,json=clientClaims,proto3" json:"client_claims,omitempty"`
 	// The claim that is compared with the audiences when a token has no `aud`:
 	// `client_id` for Amazon Cognito, whose access tokens have none; such a
-	// token must then say `token_use: access`. Default: none, `aud` is required.
+	// token must then say `token_use: access`. Default: `client_id` for the preset
+	// `cognito`; else none, `aud` is required.
 	AudienceClaim string `protobuf:"bytes,12,opt,name=audience_claim,json=audienceClaim,proto3" json:"audience_claim,omitempty"`
 	// Accept tokens without `sub` that have a `client_id`, of clients that got a
 	// token for themselves: the principal is the agent `<issuer>/<client_id>`.
@@ -404,7 +411,11 @@ type Issuer struct {
 	// What a token without any of the `groups_claims` (`roles_claims`) means:
 	// `refuse`, which answers 403 `groups_incomplete` where a policy could be
 	// fooled by groups that are left out, or `none`, the caller has no groups.
-	// Default: `refuse`.
+	// Groups that `_claim_names` or `hasgroups` says are elsewhere are refused in
+	// both. Default: `refuse`.
+	//
+	// Security: with `none` a forbid on a group does not bind callers who can get
+	// a token without the claim; `check` warns of each.
 	AbsentGroups string `protobuf:"bytes,14,opt,name=absent_groups,json=absentGroups,proto3" json:"absent_groups,omitempty"`
 	// Let keys, and the metadata that says where they are, be fetched over plain
 	// http from other than loopback hosts, as inside a cluster. It is a warning.
@@ -668,11 +679,13 @@ type Server struct {
 	// Envoy has to allow its removal, see docs/envoy.md. Default: none.
 	ApiKeyHeader string `protobuf:"bytes,18,opt,name=api_key_header,json=apiKeyHeader,proto3" json:"api_key_header,omitempty"`
 	// Scopes that include others: a mapping of a scope to a list, for instance
-	// `{ "github:write": ["github:read"] }`. Policies see them all. Default: none.
+	// `{ "github:write": ["github:read"] }`, over any number of steps. Policies
+	// see them all in `context.token.scopes`, records those of the token. Default:
+	// none.
 	ScopeImplies *structpb.Struct `protobuf:"bytes,19,opt,name=scope_implies,json=scopeImplies,proto3" json:"scope_implies,omitempty"`
 	// What a delegated token (claim `act`) may do: `principal`, what its subject
 	// may, or `intersect`, only what both the subject and the actor, asked as a
-	// principal of its own, may. Default: `principal`.
+	// principal of its own without claims, may. Default: `principal`.
 	Delegation    string `protobuf:"bytes,20,opt,name=delegation,proto3" json:"delegation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

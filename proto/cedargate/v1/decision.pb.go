@@ -119,8 +119,9 @@ type Decision struct {
 	ArgumentPolicies []string `protobuf:"bytes,39,rep,name=argument_policies,json=argumentPolicies,proto3" json:"argument_policies,omitempty"`
 	// The claims that policies need and that the token does not carry.
 	AbsentClaims []string `protobuf:"bytes,40,rep,name=absent_claims,json=absentClaims,proto3" json:"absent_claims,omitempty"`
-	// What was wrong with the request: one constant text for each rule. For a
-	// `reload`, what serves now, or why the edit was refused; cut at 1 KiB.
+	// What was wrong with the request: one constant text for each rule; for
+	// `groups_incomplete` it names the claims and the policy. For a `reload`,
+	// what serves now, or why the edit was refused; cut at 1 KiB.
 	Detail string `protobuf:"bytes,41,opt,name=detail,proto3" json:"detail,omitempty"`
 	// What a refused token presented and did not fit, as sent and cut at 256
 	// bytes: the `aud` for `audience_mismatch`, the `iss` for `unknown_issuer`; of
