@@ -80,4 +80,3 @@ forbid (principal in MCP::Group::"key/ci", action, resource);`)
 		t.Errorf("Verify without a credential = %+v, %v, want an anonymous caller", who, err)
 	}
 }
-
