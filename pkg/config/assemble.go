@@ -41,6 +41,9 @@ type Assembly struct {
 	Keys []*jwks.Source
 
 	origins []jwks.Config // of Keys
+	// proofs are those that were used here and before: an edit of the
+	// configuration does not make one good again.
+	proofs *token.Proofs
 }
 
 // Assemble makes the parts of c and puts them together. The problems are those
@@ -128,7 +131,10 @@ func (c *Config) Verifier(p Parts) (*token.Verifier, error) {
 
 func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 	c := a.Config
-	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys}
+	if a.proofs = token.NewProofs(); p.Before != nil {
+		a.proofs = p.Before.proofs
+	}
+	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys, Workloads: c.Workloads, Proofs: a.proofs}
 	for n, i := range c.Issuers {
 		keys, err := a.addKeys(n, p)
 		if err != nil {

@@ -28,6 +28,7 @@ type Config struct {
 	GRPC, Admin Address
 	Issuers     []Issuer
 	APIKeys     []token.APIKey
+	Workloads   []token.Workload
 	Servers     []Server
 	// PolicyPath is the directory of the policies, relative to the
 	// configuration file unless it is absolute.
@@ -192,7 +193,7 @@ func (c *Config) PolicyServers() []policy.Server {
 }
 
 // PolicyIssuers gives the issuers as policies are validated with them: those of
-// tokens, and the one that API keys have for an issuer.
+// tokens, the one that API keys have for an issuer, and those of workloads.
 func (c *Config) PolicyIssuers() []policy.Issuer {
 	issuers := make([]policy.Issuer, len(c.Issuers))
 	for i, s := range c.Issuers {
@@ -200,6 +201,9 @@ func (c *Config) PolicyIssuers() []policy.Issuer {
 	}
 	if len(c.APIKeys) > 0 {
 		issuers = append(issuers, policy.Issuer{Name: token.KeyIssuer, Groups: true})
+	}
+	for _, w := range c.Workloads {
+		issuers = append(issuers, policy.Issuer{Name: w.Name})
 	}
 	return issuers
 }
