@@ -21,8 +21,8 @@ type Parts struct {
 	Records interface {
 		Record(ctx context.Context, r audit.Record) error
 	}
-	// ReadFile reads a file that the configuration names, relative to it: a
-	// ca_file. It may be nil if there is none.
+	// ReadFile reads a file that the configuration names, relative to it: one of
+	// Config.Files. It may be nil if there is none.
 	ReadFile func(name string) ([]byte, error)
 	// Before is what has served until now: an issuer whose keys come from the
 	// same place keeps its source, and with it the keys. Nil means nothing.
@@ -41,6 +41,9 @@ type Assembly struct {
 	Keys []*jwks.Source
 
 	origins []jwks.Config // of Keys
+	// proofs are those that were used here and before: an edit of the
+	// configuration does not make one good again.
+	proofs *token.Proofs
 }
 
 // Assemble makes the parts of c and puts them together. The problems are those
@@ -128,11 +131,18 @@ func (c *Config) Verifier(p Parts) (*token.Verifier, error) {
 
 func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 	c := a.Config
-	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys}
+	if a.proofs = token.NewProofs(); p.Before != nil {
+		a.proofs = p.Before.proofs
+	}
+	verifier := token.Config{Now: p.Now, APIKeys: c.APIKeys, Workloads: c.Workloads, Proofs: a.proofs}
 	for n, i := range c.Issuers {
 		keys, err := a.addKeys(n, p)
 		if err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", i.Name, err)
+		}
+		asked, err := c.introspection(n, a.origins[n].CA, p)
+		if err != nil {
+			return nil, err
 		}
 		verifier.Issuers = append(verifier.Issuers, token.Issuer{
 			Name:              i.Name,
@@ -149,6 +159,7 @@ func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 			ClientsWithoutSub: i.ClientsWithoutSub,
 			ServiceAccounts:   i.ServiceAccounts,
 			Keys:              keys,
+			Introspection:     asked,
 		})
 	}
 	return token.New(verifier)

@@ -29,7 +29,7 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 	for _, path := range []string{"servers", "policies.path"} {
 		r.required(path)
 	}
-	if !r.has("api_keys") {
+	if !r.has("api_keys") && !r.has("workloads") {
 		r.required("issuers")
 	}
 	policies := cmp.Or(in.GetPolicies(), &cedargatev1.Policies{})
@@ -52,10 +52,12 @@ func (r *reader) config(in *cedargatev1.Config) *Config {
 	if c.TrustedHops > maxTrustedHops {
 		r.refuse("trusted_hops", fmt.Sprintf("is %d, want 0 to %d", c.TrustedHops, maxTrustedHops), "")
 	}
+	c.Workloads = r.workloads(in.GetWorkloads(), c.Issuers)
 	r.listen(in.GetListen(), c)
-	c.caPlaces = r.caPlaces
+	c.caPlaces, c.askPlaces = r.caPlaces, r.askPlaces
 	c.Servers = r.servers(in.GetServers(), c.Issuers, rules)
 	r.keysInUse(c)
+	r.workloadsInUse(c)
 	return c
 }
 

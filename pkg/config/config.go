@@ -28,6 +28,7 @@ type Config struct {
 	GRPC, Admin Address
 	Issuers     []Issuer
 	APIKeys     []token.APIKey
+	Workloads   []token.Workload
 	Servers     []Server
 	// PolicyPath is the directory of the policies, relative to the
 	// configuration file unless it is absolute.
@@ -45,8 +46,9 @@ type Config struct {
 	// whose word is believed; 0 takes the peer's address.
 	TrustedHops int
 
-	places   []Problem // of the fields that a restart takes, without a message
-	caPlaces []Problem // of ca_file, by issuer, likewise
+	places    []Problem // of the fields that a restart takes, without a message
+	caPlaces  []Problem // of ca_file, by issuer, likewise
+	askPlaces []Problem // of the file of introspection, by issuer, likewise
 }
 
 // An Address is where to listen: the arguments of net.Listen.
@@ -76,6 +78,9 @@ type Issuer struct {
 	ClientsWithoutSub bool
 	// ServiceAccounts takes Keycloak's service accounts for agents.
 	ServiceAccounts bool
+	// Introspection is how the issuer is asked about tokens that are not JWTs;
+	// nil: it is not.
+	Introspection *Introspection
 	// AllowIDTokenShape accepts tokens with at_hash, c_hash or nonce.
 	AllowIDTokenShape bool
 	// RequireOneOf refuses tokens that have none of these claims, unless it is
@@ -90,6 +95,16 @@ type Issuer struct {
 	InsecureHTTP bool
 	// Required means that a process without the issuer's keys is not ready.
 	Required bool
+}
+
+// Introspection says how an issuer is asked about opaque tokens.
+type Introspection struct {
+	Endpoint string
+	ClientID string
+	// SecretFile or KeyFile has what proves who asks, relative to the
+	// configuration file; the other is "".
+	SecretFile, KeyFile string
+	Cache               time.Duration // how long an answer is used at most; 0: not at all
 }
 
 // A Server is one protected MCP server.
@@ -178,7 +193,7 @@ func (c *Config) PolicyServers() []policy.Server {
 }
 
 // PolicyIssuers gives the issuers as policies are validated with them: those of
-// tokens, and the one that API keys have for an issuer.
+// tokens, the one that API keys have for an issuer, and those of workloads.
 func (c *Config) PolicyIssuers() []policy.Issuer {
 	issuers := make([]policy.Issuer, len(c.Issuers))
 	for i, s := range c.Issuers {
@@ -186,6 +201,9 @@ func (c *Config) PolicyIssuers() []policy.Issuer {
 	}
 	if len(c.APIKeys) > 0 {
 		issuers = append(issuers, policy.Issuer{Name: token.KeyIssuer, Groups: true})
+	}
+	for _, w := range c.Workloads {
+		issuers = append(issuers, policy.Issuer{Name: w.Name})
 	}
 	return issuers
 }

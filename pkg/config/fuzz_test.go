@@ -2,9 +2,11 @@ package config_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/cedargate/cedargate/pkg/audit"
@@ -44,7 +46,7 @@ func FuzzParse(f *testing.F) {
 func complete(t *testing.T, text []byte, c *config.Config) {
 	owners := map[[2]string]string{}
 	for _, s := range c.Servers {
-		if s.Location == nil || len(s.Audiences) == 0 || len(s.AuthorizationServers) != len(s.Issuers) || len(s.Issuers)+len(s.APIKeys) == 0 {
+		if s.Location == nil || len(s.Audiences) == 0 || len(s.AuthorizationServers) != len(s.Issuers) || len(s.Issuers)+len(s.APIKeys)+len(s.Workloads) == 0 {
 			t.Errorf("Parse(%q) left server %+v incomplete", text, s)
 		}
 		for _, host := range s.Hosts {
@@ -56,17 +58,24 @@ func complete(t *testing.T, text []byte, c *config.Config) {
 			}
 		}
 	}
-	if len(owners) == 0 || len(c.Issuers)+len(c.APIKeys) == 0 || c.PolicyPath == "" || c.GRPC.Address == "" || c.Admin.Address == "" {
+	if len(owners) == 0 || len(c.Issuers)+len(c.APIKeys)+len(c.Workloads) == 0 || c.PolicyPath == "" || c.GRPC.Address == "" || c.Admin.Address == "" {
 		t.Errorf("Parse(%q) = %+v, incomplete", text, c)
 	}
-	issuers := len(c.Issuers) + min(len(c.APIKeys), 1)
+	issuers := len(c.Issuers) + min(len(c.APIKeys), 1) + len(c.Workloads)
 	if len(c.EngineServers()) != len(c.PolicyServers()) || len(c.PolicyIssuers()) != issuers {
 		t.Errorf("Parse(%q) gives the engine and the policies different servers", text)
 	}
-	authority := func(string) ([]byte, error) { return os.ReadFile(testdata + "/ca.pem") }
-	if a, problems := c.Assemble(config.Parts{Records: discard{}, ReadFile: authority}); a == nil {
+	if a, problems := c.Assemble(config.Parts{Records: discard{}, ReadFile: anyFile}); a == nil {
 		t.Errorf("Parse(%q) accepts what Assemble refuses:\n%s", text, report(problems))
 	}
+}
+
+// anyFile stands for every file that a configuration can name: it has an
+// authority and a private key, and is no empty secret.
+func anyFile(string) ([]byte, error) {
+	ca, err := os.ReadFile(testdata + "/ca.pem")
+	key, keyErr := os.ReadFile(testdata + "/gate.pem")
+	return slices.Concat(ca, key), errors.Join(err, keyErr)
 }
 
 // discard keeps no records.

@@ -19,6 +19,7 @@ func (r *reader) issuers(in []*cedargatev1.Issuer) []Issuer {
 		issuers[i] = r.issuer(path, s)
 		r.shape(path, s, &issuers[i])
 		r.keys(path, s, &issuers[i])
+		issuers[i].Introspection = r.introspection(path+".introspection", s.GetIntrospection())
 		names = append(names, s.GetName())
 		before, twice := byIdentifier[s.GetIssuer()]
 		if twice && s.GetIssuer() != "" {

@@ -26,7 +26,7 @@ func (r *reader) keys(path string, in *cedargatev1.Issuer, i *Issuer) {
 		r.advise(path+".insecure_http", "keys may be fetched without encryption: whoever is on the way can replace them",
 			"use https, with ca_file if the authority is your own")
 	}
-	if i.CAFile != "" && strings.HasPrefix(i.JWKSURI, "http:") {
+	if i.CAFile != "" && strings.HasPrefix(i.JWKSURI, "http:") && in.GetIntrospection() == nil {
 		r.advise(path+".ca_file", "is not used: jwks_uri is plain http", "take it out, or use https")
 	}
 	r.caPlaces = append(r.caPlaces, r.spot(path+".ca_file"))
@@ -59,15 +59,18 @@ func short(d time.Duration) string {
 	return text
 }
 
-// Files names the files that an Assembly reads, each once: those of ca_file.
+// Files names the files that an Assembly reads, each once: those of ca_file and
+// introspection.
 func (c *Config) Files() []string {
 	var files []string
 	for _, i := range c.Issuers {
-		if i.CAFile != "" && !slices.Contains(files, i.CAFile) {
-			files = append(files, i.CAFile)
+		files = append(files, i.CAFile)
+		if i.Introspection != nil {
+			files = append(files, i.Introspection.file())
 		}
 	}
-	return files
+	slices.Sort(files)
+	return slices.DeleteFunc(slices.Compact(files), func(name string) bool { return name == "" })
 }
 
 // authorities reads the ca_file of issuer n, nil when it has none. The error is

@@ -47,6 +47,7 @@ func (r *reader) server(path string, in *cedargatev1.Server, issuers []Issuer, r
 			Issuers:      in.GetIssuers(),
 			APIKeys:      in.GetApiKeys(),
 			KeyHeader:    r.keyHeader(path, in),
+			Workloads:    in.GetWorkloads(),
 			Anonymous:    in.GetAnonymous(),
 			Scopes:       in.GetScopesSupported(),
 			ScopeImplies: r.scopeImplies(path+".scope_implies", in.GetScopeImplies()),
@@ -59,7 +60,8 @@ func (r *reader) server(path string, in *cedargatev1.Server, issuers []Issuer, r
 		},
 	}
 	r.place(path, in, &s)
-	if !r.has(path + ".api_keys") {
+	r.bound(path, in, &s)
+	if !r.has(path+".api_keys") && !r.has(path+".workloads") {
 		r.required(path + ".issuers")
 	}
 	accepted := r.accepted(path+".issuers", in.GetIssuers(), issuers)

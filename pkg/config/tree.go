@@ -20,9 +20,10 @@ const maxDepth = 64
 type reader struct {
 	file string
 	// written holds the value of each field path that stands in the file.
-	written  map[string]*yaml.Node
-	problems []Problem
-	caPlaces []Problem // as in Config
+	written   map[string]*yaml.Node
+	problems  []Problem
+	caPlaces  []Problem // as in Config
+	askPlaces []Problem // as in Config
 }
 
 // refuse reports that what stands at path, or that it is missing there, keeps

@@ -204,26 +204,6 @@ func TestAuditDiskIsFull(t *testing.T) {
 	waitLog(t, g, "no space left on device")
 }
 
-// An issuer that is down when Cedargate starts keeps nobody from starting: the
-// answers are 503 until it is back, and then the tokens are taken.
-func TestIssuerIsDownAtStart(t *testing.T) {
-	t.Parallel()
-	issuer := newIssuer(t, authztest.IssuerConfig{})
-	issuer.Break(authztest.Down)
-	g := newCedargate(t, stack.CedargateConfig{Config: config(issuer, ""), Files: policies(attackPolicies), Unready: true})
-	a := newAsker(t, g.Addr())
-	a.want(t, issuer.Mint(nil), "503 issuer_unavailable")
-	if status, body, err := g.Admin(soon(t), "/readyz"); status != 503 || !strings.Contains(body, "corp") || err != nil {
-		t.Errorf("/readyz = %d %q, %v, want 503 and the issuer", status, body, err)
-	}
-	issuer.Break(authztest.Healthy)
-	eventually(t, "the return of the issuer", func() bool {
-		status, _, err := g.Admin(soon(t), "/readyz")
-		return err == nil && status == 200
-	})
-	a.want(t, issuer.Mint(nil), "200 permitted")
-}
-
 // A socket that a killed process left behind is replaced; one that is listened
 // on is not.
 func TestSockets(t *testing.T) {

@@ -104,7 +104,11 @@ type Config struct {
 	// The API keys, one entry for each; `cedargate apikey create` prints one. A
 	// key is accepted by the servers that list its name in their `api_keys`, and
 	// by no other; taking the entry out revokes it. Default: none.
-	ApiKeys       []*APIKey `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	ApiKeys []*APIKey `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// The workloads that need no token, because a certificate says who they are
+	// (SPIFFE). They are accepted by the servers that list their name in
+	// `workloads`. Default: none.
+	Workloads     []*Workload `protobuf:"bytes,10,rep,name=workloads,proto3" json:"workloads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,6 +206,87 @@ func (x *Config) GetApiKeys() []*APIKey {
 	return nil
 }
 
+func (x *Config) GetWorkloads() []*Workload {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+// Workload is all the workloads of one SPIFFE trust domain. A caller with a
+// token is never taken for one: a bad token stays a bad token.
+type Workload struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required, unique, `[a-z0-9-]+`, and not the name of an issuer. It begins
+	// every Cedar id: `spiffe://example.org/ns/batch/sa/nightly` is
+	// `MCP::Agent::"<name>/ns/batch/sa/nightly"`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required, unique. The trust domain, `example.org`, without scheme.
+	TrustDomain string `protobuf:"bytes,2,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	// Where the identity comes from: `peer`, the certificate that Envoy's own
+	// peer showed (`source.principal` of the check), or `xfcc`, the last element of
+	// the header `x-forwarded-client-cert`. A server takes one of the two kinds.
+	// Default: `peer`.
+	//
+	// Security: Envoy has to verify certificates against the authority of the
+	// trust domain, and no other. Choose `xfcc` only where Envoy sets or sanitises
+	// that header; elsewhere every caller can write it.
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Workload) Reset() {
+	*x = Workload{}
+	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Workload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Workload) ProtoMessage() {}
+
+func (x *Workload) ProtoReflect() protoreflect.Message {
+	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Workload.ProtoReflect.Descriptor instead.
+func (*Workload) Descriptor() ([]byte, []int) {
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Workload) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Workload) GetTrustDomain() string {
+	if x != nil {
+		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *Workload) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 // APIKey is one API key. The key itself is stored nowhere, only its hash.
 type APIKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -223,7 +308,7 @@ type APIKey struct {
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	mi := &file_cedargate_v1_config_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -235,7 +320,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[1]
+	mi := &file_cedargate_v1_config_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -248,7 +333,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *APIKey) GetName() string {
@@ -298,7 +383,7 @@ type Listen struct {
 
 func (x *Listen) Reset() {
 	*x = Listen{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[2]
+	mi := &file_cedargate_v1_config_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +395,7 @@ func (x *Listen) String() string {
 func (*Listen) ProtoMessage() {}
 
 func (x *Listen) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[2]
+	mi := &file_cedargate_v1_config_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +408,7 @@ func (x *Listen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listen.ProtoReflect.Descriptor instead.
 func (*Listen) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Listen) GetGrpc() string {
@@ -437,14 +522,18 @@ type Issuer struct {
 	MaxStale string `protobuf:"bytes,17,opt,name=max_stale,json=maxStale,proto3" json:"max_stale,omitempty"`
 	// Whether `/readyz` is 503 while there are no keys of this issuer. Default:
 	// true.
-	Required      *bool `protobuf:"varint,18,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	Required *bool `protobuf:"varint,18,opt,name=required,proto3,oneof" json:"required,omitempty"`
+	// How the issuer is asked about tokens that are not JWTs (RFC 7662). Its JWTs
+	// are verified with its keys all the same: an issuer that publishes none
+	// needs `required: false`. Default: none, such tokens are refused.
+	Introspection *Introspection `protobuf:"bytes,19,opt,name=introspection,proto3" json:"introspection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Issuer) Reset() {
 	*x = Issuer{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[3]
+	mi := &file_cedargate_v1_config_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +545,7 @@ func (x *Issuer) String() string {
 func (*Issuer) ProtoMessage() {}
 
 func (x *Issuer) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[3]
+	mi := &file_cedargate_v1_config_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +558,7 @@ func (x *Issuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issuer.ProtoReflect.Descriptor instead.
 func (*Issuer) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Issuer) GetName() string {
@@ -598,6 +687,106 @@ func (x *Issuer) GetRequired() bool {
 	return false
 }
 
+func (x *Issuer) GetIntrospection() *Introspection {
+	if x != nil {
+		return x.Introspection
+	}
+	return nil
+}
+
+// Introspection says how an issuer is asked what an opaque token is worth. Its
+// answer is read like the payload of a JWT. See docs/identity.md.
+type Introspection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The URL of the introspection endpoint, https or on a loopback
+	// host.
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Required. The id of Cedargate as a client of the issuer.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The file with the secret of this client (`client_secret_basic`), relative
+	// to the configuration file; blanks and line breaks at its end are cut off.
+	// Default: none. This or `private_key_file` is required, not both.
+	ClientSecretFile string `protobuf:"bytes,3,opt,name=client_secret_file,json=clientSecretFile,proto3" json:"client_secret_file,omitempty"`
+	// The file with the private key of this client, in PEM form
+	// (`private_key_jwt`, RFC 7523), relative to the configuration file: RSA
+	// signs with `RS256`, P-256 with `ES256`, P-384 with `ES384`, P-521 with
+	// `ES512`, Ed25519 with `EdDSA`. The assertion has no `kid`, and the issuer
+	// for its audience. Default: none.
+	PrivateKeyFile string `protobuf:"bytes,4,opt,name=private_key_file,json=privateKeyFile,proto3" json:"private_key_file,omitempty"`
+	// How long an answer is used at most, never longer than the token lives.
+	// From `0s`, which asks for each request, to `1h`. Default: `1m`.
+	//
+	// Security: a token that was revoked is accepted for that long.
+	Cache         string `protobuf:"bytes,5,opt,name=cache,proto3" json:"cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introspection) Reset() {
+	*x = Introspection{}
+	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introspection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introspection) ProtoMessage() {}
+
+func (x *Introspection) ProtoReflect() protoreflect.Message {
+	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
+func (*Introspection) Descriptor() ([]byte, []int) {
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Introspection) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientSecretFile() string {
+	if x != nil {
+		return x.ClientSecretFile
+	}
+	return ""
+}
+
+func (x *Introspection) GetPrivateKeyFile() string {
+	if x != nil {
+		return x.PrivateKeyFile
+	}
+	return ""
+}
+
+func (x *Introspection) GetCache() string {
+	if x != nil {
+		return x.Cache
+	}
+	return ""
+}
+
 // Server is one protected MCP server.
 type Server struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -686,14 +875,28 @@ type Server struct {
 	// What a delegated token (claim `act`) may do: `principal`, what its subject
 	// may, or `intersect`, only what both the subject and the actor, asked as a
 	// principal of its own without claims, may. Default: `principal`.
-	Delegation    string `protobuf:"bytes,20,opt,name=delegation,proto3" json:"delegation,omitempty"`
+	Delegation string `protobuf:"bytes,20,opt,name=delegation,proto3" json:"delegation,omitempty"`
+	// The names of the workloads that this server accepts without a token.
+	// Default: none. With workloads alone, `issuers` may be left out; there is
+	// then no metadata document.
+	Workloads []string `protobuf:"bytes,21,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// What to do with access tokens that are bound to a key of their client (DPoP,
+	// RFC 9449): `accept` takes them with a proof, beside tokens that are not bound;
+	// `require` takes no other token. API keys cannot be bound, so a server that
+	// requires it has none. A bound token without its proof is refused in both.
+	// Default: `accept`.
+	Dpop string `protobuf:"bytes,22,opt,name=dpop,proto3" json:"dpop,omitempty"`
+	// Refuse DPoP proofs without a nonce of the last minutes, with a new one
+	// (`use_dpop_nonce`): a proof cannot then be made long before it is used. Each
+	// process of Cedargate gives out its own. Default: false.
+	DpopNonce     bool `protobuf:"varint,23,opt,name=dpop_nonce,json=dpopNonce,proto3" json:"dpop_nonce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[4]
+	mi := &file_cedargate_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +908,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[4]
+	mi := &file_cedargate_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +921,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Server) GetName() string {
@@ -861,6 +1064,27 @@ func (x *Server) GetDelegation() string {
 	return ""
 }
 
+func (x *Server) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *Server) GetDpop() string {
+	if x != nil {
+		return x.Dpop
+	}
+	return ""
+}
+
+func (x *Server) GetDpopNonce() bool {
+	if x != nil {
+		return x.DpopNonce
+	}
+	return false
+}
+
 // Tool describes one tool of a server to policies. You state it; it is never
 // taken from the server or the call.
 type Tool struct {
@@ -890,7 +1114,7 @@ type Tool struct {
 
 func (x *Tool) Reset() {
 	*x = Tool{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	mi := &file_cedargate_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1126,7 @@ func (x *Tool) String() string {
 func (*Tool) ProtoMessage() {}
 
 func (x *Tool) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[5]
+	mi := &file_cedargate_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1139,7 @@ func (x *Tool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tool.ProtoReflect.Descriptor instead.
 func (*Tool) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Tool) GetName() string {
@@ -979,7 +1203,7 @@ type Policies struct {
 
 func (x *Policies) Reset() {
 	*x = Policies{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[6]
+	mi := &file_cedargate_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1215,7 @@ func (x *Policies) String() string {
 func (*Policies) ProtoMessage() {}
 
 func (x *Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[6]
+	mi := &file_cedargate_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1228,7 @@ func (x *Policies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policies.ProtoReflect.Descriptor instead.
 func (*Policies) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Policies) GetPath() string {
@@ -1033,7 +1257,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[7]
+	mi := &file_cedargate_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1269,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[7]
+	mi := &file_cedargate_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1282,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Audit) GetPath() string {
@@ -1082,7 +1306,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[8]
+	mi := &file_cedargate_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1318,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[8]
+	mi := &file_cedargate_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1331,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Log) GetFormat() string {
@@ -1142,7 +1366,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_cedargate_v1_config_proto_msgTypes[9]
+	mi := &file_cedargate_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1378,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_cedargate_v1_config_proto_msgTypes[9]
+	mi := &file_cedargate_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1391,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_cedargate_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Limits) GetBodyBytes() uint32 {
@@ -1195,7 +1419,7 @@ var File_cedargate_v1_config_proto protoreflect.FileDescriptor
 
 const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x19cedargate/v1/config.proto\x12\fcedargate.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xb2\x03\n" +
+	"\x19cedargate/v1/config.proto\x12\fcedargate.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xe8\x03\n" +
 	"\x06Config\x12,\n" +
 	"\x06listen\x18\x01 \x01(\v2\x14.cedargate.v1.ListenR\x06listen\x12.\n" +
 	"\aissuers\x18\x02 \x03(\v2\x14.cedargate.v1.IssuerR\aissuers\x12.\n" +
@@ -1205,8 +1429,14 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\x03log\x18\x06 \x01(\v2\x11.cedargate.v1.LogR\x03log\x12,\n" +
 	"\x06limits\x18\a \x01(\v2\x14.cedargate.v1.LimitsR\x06limits\x12&\n" +
 	"\ftrusted_hops\x18\b \x01(\rH\x00R\vtrustedHops\x88\x01\x01\x12/\n" +
-	"\bapi_keys\x18\t \x03(\v2\x14.cedargate.v1.APIKeyR\aapiKeysB\x0f\n" +
-	"\r_trusted_hops\"b\n" +
+	"\bapi_keys\x18\t \x03(\v2\x14.cedargate.v1.APIKeyR\aapiKeys\x124\n" +
+	"\tworkloads\x18\n" +
+	" \x03(\v2\x16.cedargate.v1.WorkloadR\tworkloadsB\x0f\n" +
+	"\r_trusted_hops\"U\n" +
+	"\bWorkload\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
+	"\ftrust_domain\x18\x02 \x01(\tR\vtrustDomain\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\"b\n" +
 	"\x06APIKey\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x16\n" +
@@ -1214,7 +1444,7 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\aexpires\x18\x04 \x01(\tR\aexpires\"2\n" +
 	"\x06Listen\x12\x12\n" +
 	"\x04grpc\x18\x01 \x01(\tR\x04grpc\x12\x14\n" +
-	"\x05admin\x18\x02 \x01(\tR\x05admin\"\xf5\x04\n" +
+	"\x05admin\x18\x02 \x01(\tR\x05admin\"\xb8\x05\n" +
 	"\x06Issuer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x19\n" +
@@ -1236,8 +1466,15 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\rinsecure_http\x18\x0f \x01(\bR\finsecureHttp\x12\x17\n" +
 	"\aca_file\x18\x10 \x01(\tR\x06caFile\x12\x1b\n" +
 	"\tmax_stale\x18\x11 \x01(\tR\bmaxStale\x12\x1f\n" +
-	"\brequired\x18\x12 \x01(\bH\x00R\brequired\x88\x01\x01B\v\n" +
-	"\t_required\"\xad\x05\n" +
+	"\brequired\x18\x12 \x01(\bH\x00R\brequired\x88\x01\x01\x12A\n" +
+	"\rintrospection\x18\x13 \x01(\v2\x1b.cedargate.v1.IntrospectionR\rintrospectionB\v\n" +
+	"\t_required\"\xb6\x01\n" +
+	"\rIntrospection\x12\x1a\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12,\n" +
+	"\x12client_secret_file\x18\x03 \x01(\tR\x10clientSecretFile\x12(\n" +
+	"\x10private_key_file\x18\x04 \x01(\tR\x0eprivateKeyFile\x12\x14\n" +
+	"\x05cache\x18\x05 \x01(\tR\x05cache\"\xfe\x05\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bresource\x18\x02 \x01(\tR\bresource\x12\x18\n" +
@@ -1263,7 +1500,11 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\rscope_implies\x18\x13 \x01(\v2\x17.google.protobuf.StructR\fscopeImplies\x12\x1e\n" +
 	"\n" +
 	"delegation\x18\x14 \x01(\tR\n" +
-	"delegation\"\xfd\x01\n" +
+	"delegation\x12\x1c\n" +
+	"\tworkloads\x18\x15 \x03(\tR\tworkloads\x12\x12\n" +
+	"\x04dpop\x18\x16 \x01(\tR\x04dpop\x12\x1d\n" +
+	"\n" +
+	"dpop_nonce\x18\x17 \x01(\bR\tdpopNonce\"\xfd\x01\n" +
 	"\x04Tool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tread_only\x18\x02 \x01(\bR\breadOnly\x12%\n" +
@@ -1308,37 +1549,41 @@ func file_cedargate_v1_config_proto_rawDescGZIP() []byte {
 	return file_cedargate_v1_config_proto_rawDescData
 }
 
-var file_cedargate_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_cedargate_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_cedargate_v1_config_proto_goTypes = []any{
 	(*Config)(nil),          // 0: cedargate.v1.Config
-	(*APIKey)(nil),          // 1: cedargate.v1.APIKey
-	(*Listen)(nil),          // 2: cedargate.v1.Listen
-	(*Issuer)(nil),          // 3: cedargate.v1.Issuer
-	(*Server)(nil),          // 4: cedargate.v1.Server
-	(*Tool)(nil),            // 5: cedargate.v1.Tool
-	(*Policies)(nil),        // 6: cedargate.v1.Policies
-	(*Audit)(nil),           // 7: cedargate.v1.Audit
-	(*Log)(nil),             // 8: cedargate.v1.Log
-	(*Limits)(nil),          // 9: cedargate.v1.Limits
-	(*structpb.Struct)(nil), // 10: google.protobuf.Struct
+	(*Workload)(nil),        // 1: cedargate.v1.Workload
+	(*APIKey)(nil),          // 2: cedargate.v1.APIKey
+	(*Listen)(nil),          // 3: cedargate.v1.Listen
+	(*Issuer)(nil),          // 4: cedargate.v1.Issuer
+	(*Introspection)(nil),   // 5: cedargate.v1.Introspection
+	(*Server)(nil),          // 6: cedargate.v1.Server
+	(*Tool)(nil),            // 7: cedargate.v1.Tool
+	(*Policies)(nil),        // 8: cedargate.v1.Policies
+	(*Audit)(nil),           // 9: cedargate.v1.Audit
+	(*Log)(nil),             // 10: cedargate.v1.Log
+	(*Limits)(nil),          // 11: cedargate.v1.Limits
+	(*structpb.Struct)(nil), // 12: google.protobuf.Struct
 }
 var file_cedargate_v1_config_proto_depIdxs = []int32{
-	2,  // 0: cedargate.v1.Config.listen:type_name -> cedargate.v1.Listen
-	3,  // 1: cedargate.v1.Config.issuers:type_name -> cedargate.v1.Issuer
-	4,  // 2: cedargate.v1.Config.servers:type_name -> cedargate.v1.Server
-	6,  // 3: cedargate.v1.Config.policies:type_name -> cedargate.v1.Policies
-	7,  // 4: cedargate.v1.Config.audit:type_name -> cedargate.v1.Audit
-	8,  // 5: cedargate.v1.Config.log:type_name -> cedargate.v1.Log
-	9,  // 6: cedargate.v1.Config.limits:type_name -> cedargate.v1.Limits
-	1,  // 7: cedargate.v1.Config.api_keys:type_name -> cedargate.v1.APIKey
-	5,  // 8: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
-	10, // 9: cedargate.v1.Server.scope_implies:type_name -> google.protobuf.Struct
-	10, // 10: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	3,  // 0: cedargate.v1.Config.listen:type_name -> cedargate.v1.Listen
+	4,  // 1: cedargate.v1.Config.issuers:type_name -> cedargate.v1.Issuer
+	6,  // 2: cedargate.v1.Config.servers:type_name -> cedargate.v1.Server
+	8,  // 3: cedargate.v1.Config.policies:type_name -> cedargate.v1.Policies
+	9,  // 4: cedargate.v1.Config.audit:type_name -> cedargate.v1.Audit
+	10, // 5: cedargate.v1.Config.log:type_name -> cedargate.v1.Log
+	11, // 6: cedargate.v1.Config.limits:type_name -> cedargate.v1.Limits
+	2,  // 7: cedargate.v1.Config.api_keys:type_name -> cedargate.v1.APIKey
+	1,  // 8: cedargate.v1.Config.workloads:type_name -> cedargate.v1.Workload
+	5,  // 9: cedargate.v1.Issuer.introspection:type_name -> cedargate.v1.Introspection
+	7,  // 10: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
+	12, // 11: cedargate.v1.Server.scope_implies:type_name -> google.protobuf.Struct
+	12, // 12: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_cedargate_v1_config_proto_init() }
@@ -1347,17 +1592,17 @@ func file_cedargate_v1_config_proto_init() {
 		return
 	}
 	file_cedargate_v1_config_proto_msgTypes[0].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[3].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
-	file_cedargate_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[7].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[8].OneofWrappers = []any{}
+	file_cedargate_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cedargate_v1_config_proto_rawDesc), len(file_cedargate_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
