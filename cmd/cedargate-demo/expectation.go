@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -83,9 +84,12 @@ type fact struct {
 	want string
 }
 
-// scopes are those that the record says the token has.
+// scopes are those that the record says the token has, in whatever order the
+// client asked for them.
 func scopes(want ...string) fact {
-	return fact{"token.scopes", func(a *asked) string { return fmt.Sprintf("%q", a.record.texts("scopes")) }, fmt.Sprintf("%q", want)}
+	return fact{"token.scopes", func(a *asked) string {
+		return fmt.Sprintf("%q", slices.Sorted(slices.Values(a.record.texts("scopes"))))
+	}, fmt.Sprintf("%q", slices.Sorted(slices.Values(want)))}
 }
 
 // roles are those of the token.
