@@ -30,6 +30,12 @@ var credentials = map[string]credential{
 	"two":    func(m minting) []string { return append(m.bearer(), m.bearer()...) },
 	"spaced": func(m minting) []string { return []string{m.bearer()[0] + " x"} },
 	"opaque": func(minting) []string { return []string{"Bearer 7f3c0ffee"} },
+	"opaque_active": func(m minting) []string { return []string{"Bearer " + m.issuer.MintOpaque(m.claims)} },
+	"opaque_revoked": func(m minting) []string {
+		raw := m.issuer.MintOpaque(m.claims)
+		m.issuer.Revoke(raw)
+		return []string{"Bearer " + raw}
+	},
 	"too_long": func(minting) []string {
 		return []string{"Bearer " + strings.Repeat("a", 16385)}
 	},

@@ -55,10 +55,12 @@ var placeholders = regexp.MustCompile(`\$\{([a-z0-9-]+)\}`)
 // its algorithms.
 var broken = map[string]func(*authztest.Issuer){
 	"down":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
+	"mute":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
 	"rotated": (*authztest.Issuer).Rotate, // two keys for each
 }
 
-// NewWorld makes a World of the files world.yaml and policies/*.cedar below dir
+// NewWorld makes a World of the files world.yaml, those that it names, and
+// policies/*.cedar below dir
 // of fsys. The caller closes it.
 func NewWorld(fsys fs.FS, dir string) (*World, error) {
 	w := &World{issuers: map[string]*authztest.Issuer{}, stop: func() {}}
@@ -85,7 +87,10 @@ func (w *World) open(fsys fs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	a, problems := c.Assemble(config.Parts{Files: files, Records: tap{w}, Now: w.Now, Log: slog.New(slog.DiscardHandler)})
+	a, problems := c.Assemble(config.Parts{
+		Files: files, Records: tap{w}, Now: w.Now, Log: slog.New(slog.DiscardHandler),
+		ReadFile: func(name string) ([]byte, error) { return fs.ReadFile(fsys, path.Join(dir, name)) },
+	})
 	if a == nil {
 		return asError(problems)
 	}
@@ -126,7 +131,7 @@ func (w *World) start(a *config.Assembly) error {
 	deadline := time.After(10 * time.Second)
 	for i, keys := range a.Keys {
 		go keys.Run(ctx)
-		if a.Config.Issuers[i].Name == "down" {
+		if name := a.Config.Issuers[i].Name; name == "down" || name == "mute" {
 			continue
 		}
 		for !keys.Ready() {
