@@ -76,6 +76,7 @@ const settings = () => ({
   features: {
     devInteractions: { enabled: false },
     clientCredentials: on,
+    dPoP: { ...on, nonceSecret: Buffer.alloc(32, 7), requireNonce: () => false },
     registration: { ...on, initialAccessToken: false },
     resourceIndicators: {
       ...on,
