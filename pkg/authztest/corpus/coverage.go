@@ -81,7 +81,7 @@ var reasons = []string{
 	"no_credential", "malformed_credential", "token_limit",
 	"wrong_scheme", "malformed_token", "unknown_issuer", "issuer_not_for_server", "algorithm", "unknown_key",
 	"bad_signature", "expired", "not_yet_valid", "audience_mismatch", "missing_claim", "token_type", "bound_token", "inactive_token",
-	"malformed_api_key", "unknown_api_key", "api_key_not_for_server",
+	"invalid_dpop_proof", "use_dpop_nonce", "malformed_api_key", "unknown_api_key", "api_key_not_for_server",
 	"issuer_unavailable", "key_unknown_yet", "deadline", "internal", "audit_unavailable", "body_not_forwarded",
 	"malformed", "batch", "limit", "invalid_params", "header_mismatch", "unsupported_version",
 	"body_limit", "partial_body", "media_type", "content_encoding",

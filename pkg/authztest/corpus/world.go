@@ -106,8 +106,11 @@ func (w *World) open(fsys fs.FS, dir string) error {
 // startIssuers starts an issuer for each placeholder of a configuration, and
 // fills in its URL.
 func (w *World) startIssuers(text []byte) ([]byte, error) {
+	names := []string{holder}
 	for _, found := range placeholders.FindAllSubmatch(text, -1) {
-		name := string(found[1])
+		names = append(names, string(found[1]))
+	}
+	for _, name := range names {
 		if w.issuers[name] != nil {
 			continue
 		}
@@ -119,7 +122,7 @@ func (w *World) startIssuers(text []byte) ([]byte, error) {
 		if change := broken[name]; change != nil {
 			change(issuer)
 		}
-		text = bytes.ReplaceAll(text, found[0], []byte(issuer.URL()))
+		text = bytes.ReplaceAll(text, []byte("${"+name+"}"), []byte(issuer.URL()))
 	}
 	return text, nil
 }
@@ -263,6 +266,13 @@ func (w *World) header(c Case, server authz.Server, body []byte) ([]mcp.Field, e
 	}
 	for _, value := range credential {
 		header = append(header, mcp.Field{Name: "authorization", Value: value})
+	}
+	if c.Proof != "" {
+		proof, err := w.proof(c, server, strings.Join(credential, ""))
+		if err != nil {
+			return nil, err
+		}
+		header = append(header, mcp.Field{Name: "dpop", Value: proof})
 	}
 	for _, line := range c.Request.Header {
 		if name, ok := strings.CutPrefix(line, "-"); ok {
