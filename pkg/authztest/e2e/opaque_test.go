@@ -136,22 +136,33 @@ func (o office) revoke(t *testing.T, op *stack.OIDCProvider) {
 	}
 }
 
-// An OAuth server that does not let Cedargate ask, or is gone, is nobody's
-// reason to log in again.
-func TestOpaqueTokensWithoutAnswer(t *testing.T) {
+// An OAuth server that does not let Cedargate ask is nobody's reason to log in
+// again; a new secret is taken like any edit.
+func TestOpaqueTokensWithOldSecret(t *testing.T) {
 	t.Parallel()
 	var op *stack.OIDCProvider
 	o := openOffice(t, "opaque", func(resource string) string {
 		op = newOIDCProvider(t, stack.OIDCProviderConfig{Resource: resource, Opaque: true})
 		return op.URL()
-	}, "client_id: gate", "client_id: nobody")
+	})
 	raw := fmt.Sprint(asService(t, op.URL()+"/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"mcp:read"}})["access_token"])
+	secret := func(text string) {
+		says(t, afterReload(t, o.cedargate, func() { replace(t, o.cedargate, "gate.secret", text) }), map[string]string{"reason": "reloaded"})
+	}
+	secret("of last year")
 	got := o.search(t, raw)
 	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "issuer_unavailable") || got.header.Get("retry-after") == "" {
 		t.Errorf("search: %d, %v, %s, want 503, issuer_unavailable and Retry-After", got.status, got.header, got.body)
 	}
 	waitLog(t, o.cedargate, "status 401: the issuer does not let this client ask")
-	if log := strings.Join(o.cedargate.Log(), "\n"); strings.Contains(log, raw) || strings.Contains(log, "gate & secret") {
-		t.Error("the log holds the token or the secret")
+	secret("gate & secret")
+	if got := o.search(t, raw); got.status != http.StatusOK {
+		t.Errorf("search with the new secret: %d, %s, want 200", got.status, got.body)
+	}
+	log := strings.Join(o.cedargate.Log(), "\n")
+	for _, hidden := range []string{raw, "of last year", "gate & secret"} {
+		if strings.Contains(log, hidden) {
+			t.Errorf("the log holds %q", hidden)
+		}
 	}
 }
