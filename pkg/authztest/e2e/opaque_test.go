@@ -1,8 +1,6 @@
 package e2e_test
 
 import (
-	"crypto/ecdsa"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cedargate/cedargate/pkg/authztest"
 	"github.com/cedargate/cedargate/pkg/authztest/stack"
 	"github.com/cedargate/cedargate/pkg/token"
 )
@@ -27,14 +26,7 @@ func gateKey(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	point, err := key.Public().(*ecdsa.PublicKey).Bytes() // 4, x, y
-	if err != nil {
-		t.Fatal(err)
-	}
-	base64url := base64.RawURLEncoding.EncodeToString
-	jwk, err := json.Marshal(map[string]string{
-		"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "gate", "x": base64url(point[1:33]), "y": base64url(point[33:]),
-	})
+	jwk, err := json.Marshal(authztest.PublicJWK(key.Public()))
 	if err != nil {
 		t.Fatal(err)
 	}
