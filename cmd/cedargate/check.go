@@ -73,6 +73,12 @@ func callers(s authz.Server) string {
 	if len(s.APIKeys) > 0 {
 		all = append(all, "API keys: "+strings.Join(s.APIKeys, " "))
 	}
+	if len(s.Workloads) > 0 {
+		all = append(all, "workloads: "+strings.Join(s.Workloads, " "))
+	}
+	if s.RequireDPoP {
+		all = append(all, "bound tokens only")
+	}
 	if s.Anonymous {
 		all = append(all, "callers without a credential")
 	}
@@ -90,6 +96,13 @@ func list(w io.Writer, a *config.Assembly) {
 			ends = "expires " + k.Expires.Format(time.RFC3339)
 		}
 		fmt.Fprintf(w, "key     %-16s groups: %s, %s\n", k.Name, strings.Join(k.Groups, " "), ends)
+	}
+	for _, l := range a.Config.Workloads {
+		from := "peer"
+		if l.Forwarded {
+			from = "xfcc"
+		}
+		fmt.Fprintf(w, "workload %-15s spiffe://%s, from %s\n", l.Name, l.TrustDomain, from)
 	}
 	for _, s := range a.Config.Servers {
 		fmt.Fprintf(w, "server  %-16s %s  %s, tools in catalogue: %d\n", s.Name, s.Resource, callers(s.Server), len(s.Tools))

@@ -44,9 +44,12 @@ func announce(log *slog.Logger, a *config.Assembly, files []policy.File, advice 
 	for _, i := range a.Config.Issuers {
 		log.Info("issuer", "name", i.Name, "issuer", i.Identifier)
 	}
+	for _, w := range a.Config.Workloads {
+		log.Info("workload", "name", w.Name, "trust_domain", w.TrustDomain, "xfcc", w.Forwarded)
+	}
 	for _, s := range a.Config.Servers {
 		log.Info("server", "name", s.Name, "resource", s.Resource, "hosts", s.Hosts, "paths", s.Paths,
-			"issuers", s.Issuers, "api_keys", s.APIKeys, "anonymous", s.Anonymous)
+			"issuers", s.Issuers, "api_keys", s.APIKeys, "workloads", s.Workloads, "anonymous", s.Anonymous)
 	}
 	for _, f := range files {
 		log.Info("policy file", "name", f.Name, "bytes", len(f.Text))

@@ -200,7 +200,7 @@ func failure(reason string) answer {
 }
 
 var failures = map[string]string{
-	"issuer_unavailable": "the issuer's keys are not available",
+	"issuer_unavailable": "the issuer cannot be asked",
 	"key_unknown_yet":    "the key of the access token is not known yet",
 	"deadline":           "not decided in time",
 	"internal":           "not decided",

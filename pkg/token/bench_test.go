@@ -71,3 +71,21 @@ func BenchmarkTokenGolangJWT(b *testing.B) {
 		})
 	}
 }
+
+// A token that was verified a moment ago, with a DPoP proof of its own, which is
+// verified each time.
+func BenchmarkTokenProof(b *testing.B) {
+	login, h := newIssuer(b, "ES256"), newHolder(b)
+	raw := h.bound(login)
+	v, accept := benchVerifier(b, login, login.PublicKey(""))
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		c := dpop(raw, h.proof(b, raw, nil))
+		b.StartTimer()
+		if _, err := v.Verify(ctx, c, accept); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -42,9 +42,7 @@ func idOf(raw string) tokenID {
 type cache struct {
 	verified *otter.Cache[tokenID, *verified]
 	failed   *otter.Cache[tokenID, failure]
-	// slots holds an element for each signature that is being verified: a flood
-	// of bad tokens waits in line, and leaves the CPU to those who are known.
-	slots chan struct{}
+	slots
 
 	mu      sync.Mutex
 	flights map[flightID]*flight
@@ -85,7 +83,7 @@ func newCache(bytes int) (*cache, error) {
 	if bytes == 0 {
 		bytes = defaultCacheBytes
 	}
-	c := &cache{flights: make(map[flightID]*flight), slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	c := &cache{flights: make(map[flightID]*flight), slots: newSlots()}
 	var err error
 	if c.verified, err = otter.New(&otter.Options[tokenID, *verified]{
 		MaximumWeight: uint64(bytes),
@@ -216,22 +214,28 @@ func (c *cache) land(id flightID, f *flight) {
 	close(f.done)
 }
 
+// slots hold an element for each signature that is being verified: a flood of
+// bad tokens waits in line, and leaves the CPU to those who are known.
+type slots chan struct{}
+
+func newSlots() slots { return make(slots, runtime.GOMAXPROCS(0)) }
+
 // begin waits for a slot, no longer than ctx; end gives it back.
-func (c *cache) begin(ctx context.Context) *Error {
+func (s slots) begin(ctx context.Context) *Error {
 	select {
-	case c.slots <- struct{}{}:
+	case s <- struct{}{}:
 		return nil
 	default:
 	}
 	select {
-	case c.slots <- struct{}{}:
+	case s <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return spent(ctx)
 	}
 }
 
-func (c *cache) end() { <-c.slots }
+func (s slots) end() { <-s }
 
 // spent says that the time of the request is over.
 func spent(ctx context.Context) *Error {

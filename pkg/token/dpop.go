@@ -68,10 +68,10 @@ func (v *Verifier) checkProof(ctx context.Context, c Credential, bound string, a
 			return err
 		}
 	}
-	if err := v.cache.begin(ctx); err != nil {
+	if err := v.proving.begin(ctx); err != nil {
 		return err
 	}
-	defer v.cache.end()
+	defer v.proving.end()
 	if cause := verifySignature(p.reading, p.jwk.key); cause != nil {
 		return badProof("", "its signature: %w", cause)
 	}

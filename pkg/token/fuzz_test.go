@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,4 +146,59 @@ func benchmarkVerify(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKe
 			b.Fatal(err)
 		}
 	}
+}
+
+// A proof that says anything is refused, or is one that the holder signed for
+// this request.
+func FuzzProof(f *testing.F) {
+	issuer, h := newIssuer(f, "ES256"), newHolder(f)
+	raw := h.bound(issuer)
+	v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{{Name: "corp", Issuer: issuer.URL(), Keys: fixedKeys{key: issuer.PublicKey("")}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	accept := token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
+	jwk, err := json.Marshal(authztest.PublicJWK(h.key.Public()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := fmt.Sprintf(`{"jti":"a","htm":"POST","htu":%q,"iat":%d,"ath":%q}`, resource, start.Unix(), hashOf(raw))
+	f.Add(`{"typ":"dpop+jwt","alg":"ES256","jwk":`+string(jwk)+`}`, good, true)
+	f.Add(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"RSA","n":"AQ","e":"AQ"}}`, good, false)
+	f.Add(`{"typ":"dpop+jwt","alg":"ES256"}`, `{"htu":"https://mcp.example.com:443/%6Dcp"}`, true)
+	f.Fuzz(func(t *testing.T, header, payload string, sign bool) {
+		encode := base64.RawURLEncoding.EncodeToString
+		text := encode([]byte(header)) + "." + encode([]byte(payload))
+		signature := make([]byte, 64)
+		if sign {
+			var err error
+			if signature, err = h.method.Sign(text, h.key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := dpop(raw, text+"."+encode(signature))
+		if _, err := v.Verify(t.Context(), c, accept); err == nil && !sign {
+			t.Fatalf("Verify(%q, %q) accepted what nobody signed", header, payload)
+		}
+		if _, err := v.Verify(t.Context(), c, accept); err == nil {
+			t.Fatalf("Verify(%q, %q) accepted a proof twice", header, payload)
+		}
+	})
+}
+
+// A header that says anything gives no more than one workload.
+func FuzzForwardedCertificate(f *testing.F) {
+	v, err := token.New(token.Config{Workloads: []token.Workload{{Name: "mesh", TrustDomain: "example.org", Forwarded: true}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, line := range []string{`By=a;Hash=b;Subject="CN=\"c\",O=d";URI=spiffe://example.org/ns/a`, `URI="spiffe://example.org/a",`, `"`, `;;=,`, `\`} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		who, err := v.Verify(t.Context(), token.Credential{Peer: token.Peer{Forwarded: []string{line}}}, token.Accept{Workloads: []string{"mesh"}})
+		if err == nil && (who.Subject == "" || strings.ContainsAny(who.Subject, "\"\\,; %?#\n") || !strings.Contains(line, "spiffe://example.org/"+who.Subject)) {
+			t.Fatalf("Verify(%q) = %+v", line, who)
+		}
+	})
 }

@@ -8,9 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -139,4 +143,71 @@ func TestNewRefusesIntrospection(t *testing.T) {
 			t.Errorf("New with %s = nil, want an error", name)
 		}
 	}
+}
+
+// The authorities of the issuer are those of its endpoint, and no others.
+func TestIntrospectionOverTLS(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		w, _ := opaqueWorld(t, nil)
+		raw := w.corp.MintOpaque(nil)
+		server := httptest.NewUnstartedServer(w.corp)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		issuer := w.issuer(t, "corp", w.corp)
+		issuer.Introspection = asking(w.corp)
+		issuer.Introspection.Endpoint = server.URL + "/introspect"
+		if known {
+			issuer.Introspection.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		}
+		var err error
+		if w.verifier, err = token.New(token.Config{Now: now, Issuers: []token.Issuer{issuer}}); err != nil {
+			t.Fatal(err)
+		}
+		if known {
+			w.accepted(t, raw)
+		} else {
+			w.refusedAs(t, raw, token.IssuerUnavailable, token.Ours)
+		}
+	}
+}
+
+// Whatever an issuer answers, only an answer that says in one way that the token
+// is active, and for this server, makes a caller.
+func FuzzIntrospectionAnswer(f *testing.F) {
+	for _, seed := range []string{
+		`{"active":false}`, `{"active":true}`, `{"active":"true"}`, `{"active":true,"active":false}`, `[]`, ``, `{"active":true`,
+		`{"active":true,"token_type":"Bearer","sub":"alice","aud":"` + resource + `"}`,
+		`{"active":true,"token_type":"Bearer","sub":"alice","aud":["` + resource + `"],"exp":1e300,"act":{"sub":"x"},"cnf":{}}`,
+		`{"active":true,"token_use":"access","sub":"alice","aud":"` + resource + `","scope":["a"],"jti":""}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		issuer := token.Issuer{Name: "corp", Issuer: "https://login.example.com/", Keys: fixedKeys{}, Introspection: &token.Introspection{
+			Endpoint: "https://login.example.com/ask", ClientID: "gate", Secret: "s",
+			Transport: transport(func(*http.Request) (*http.Response, error) {
+				answer := httptest.NewRecorder()
+				answer.Header().Set("Content-Type", "application/json")
+				answer.Write(body)
+				return answer.Result(), nil
+			}),
+		}}
+		v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{issuer}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept := token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
+		who, err := v.Verify(t.Context(), token.Credential{Raw: "opaque"}, accept)
+		if err != nil {
+			return
+		}
+		var said struct {
+			Active bool   `json:"active"`
+			Sub    string `json:"sub"`
+		}
+		if err := json.Unmarshal(body, &said); err != nil || !said.Active || said.Sub == "" || who.Subject != said.Sub || who.Issuer != "corp" {
+			t.Errorf("Verify when the issuer answers %q = %+v; it says %+v, %v", body, who, said, err)
+		}
+	})
 }

@@ -192,3 +192,20 @@ func TestInspectOpaque(t *testing.T) {
 		t.Errorf("Inspect = %+v, want %s", bad, token.InactiveToken)
 	}
 }
+
+// An opaque token that is bound to a key needs a proof with each request, also
+// when its answer is remembered.
+func TestOpaqueTokenBoundToAKey(t *testing.T) {
+	w, _ := opaqueWorld(t, nil)
+	h := newHolder(t)
+	raw := w.corp.MintOpaque(claims{"token_type": "DPoP", "cnf": claims{"jkt": h.jkt()}})
+	for range 2 {
+		if err := w.refusal(t, dpop(raw, h.proof(t, raw, nil))); err != nil {
+			t.Errorf("Verify with a proof = %v, want nil", err)
+		}
+		w.wantRefused(t, "as Bearer", token.Credential{Raw: raw}, token.BoundToken)
+		w.wantRefused(t, "with the proof of another key", dpop(raw, newHolder(t).proof(t, raw, nil)), token.InvalidDPoPProof)
+	}
+	plain := w.corp.MintOpaque(nil)
+	w.wantRefused(t, "a token that is not bound, as DPoP", dpop(plain, h.proof(t, plain, nil)), token.BoundToken)
+}

@@ -87,6 +87,9 @@ type Verifier struct {
 	introspectors map[string]*introspector // by name of the issuer
 	workloads     map[string]Workload      // by trust domain
 	proofs        *Proofs
+	// proving is for signatures of proofs: who makes one has a good token, and
+	// does not wait behind those who have none.
+	proving slots
 }
 
 // methods are the algorithms that are verified. There is no symmetric one and
@@ -103,7 +106,7 @@ var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
 // New makes a Verifier. It refuses a configuration that is unsafe or says one
 // thing twice.
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now, proofs: c.Proofs}
+	v := &Verifier{issuers: make(map[string]*Issuer), leeway: c.Leeway, now: c.Now, proofs: c.Proofs, proving: newSlots()}
 	switch {
 	case len(c.Issuers) == 0 && len(c.APIKeys) == 0 && len(c.Workloads) == 0:
 		return nil, errors.New("neither issuers nor API keys nor workloads")

@@ -49,7 +49,10 @@ type Case struct {
 	// Authorization replaces the credential: header lines as they stand, in
 	// which ${token} is the token.
 	Authorization []string `yaml:"authorization"`
-	Request       Request  `yaml:"request"`
+	// Proof is the DPoP proof beside the credential: one of the names in Proofs.
+	// Absent: there is none.
+	Proof   string  `yaml:"proof"`
+	Request Request `yaml:"request"`
 	// Fault breaks a part for this case: one of the names in Faults.
 	Fault  string `yaml:"fault"`
 	Expect Expect `yaml:"expect"`

@@ -21,15 +21,21 @@ func Credentials() []string { return slices.Sorted(maps.Keys(credentials)) }
 
 // credentials are the good one, and one for each kind of fault.
 var credentials = map[string]credential{
-	"token":  func(m minting) []string { return m.bearer() },
-	"none":   func(minting) []string { return nil },
-	"empty":  func(minting) []string { return []string{""} },
-	"blank":  func(minting) []string { return []string{"Bearer  "} },
-	"basic":  func(minting) []string { return []string{"Basic YWxpY2U6c2VjcmV0"} },
-	"comma":  func(m minting) []string { return []string{m.bearer()[0] + ",Bearer b"} },
-	"two":    func(m minting) []string { return append(m.bearer(), m.bearer()...) },
-	"spaced": func(m minting) []string { return []string{m.bearer()[0] + " x"} },
-	"opaque": func(minting) []string { return []string{"Bearer 7f3c0ffee"} },
+	"token":         func(m minting) []string { return m.bearer() },
+	"none":          func(minting) []string { return nil },
+	"empty":         func(minting) []string { return []string{""} },
+	"blank":         func(minting) []string { return []string{"Bearer  "} },
+	"basic":         func(minting) []string { return []string{"Basic YWxpY2U6c2VjcmV0"} },
+	"comma":         func(m minting) []string { return []string{m.bearer()[0] + ",Bearer b"} },
+	"two":           func(m minting) []string { return append(m.bearer(), m.bearer()...) },
+	"spaced":        func(m minting) []string { return []string{m.bearer()[0] + " x"} },
+	"opaque":        func(minting) []string { return []string{"Bearer 7f3c0ffee"} },
+	"opaque_active": func(m minting) []string { return []string{"Bearer " + m.issuer.MintOpaque(m.claims)} },
+	"opaque_revoked": func(m minting) []string {
+		raw := m.issuer.MintOpaque(m.claims)
+		m.issuer.Revoke(raw)
+		return []string{"Bearer " + raw}
+	},
 	"too_long": func(minting) []string {
 		return []string{"Bearer " + strings.Repeat("a", 16385)}
 	},
@@ -50,6 +56,10 @@ var credentials = map[string]credential{
 	"other_algorithm": func(m minting) []string { return m.bearer(authztest.WithAlgorithm("EdDSA")) },
 	"id_jag":          func(m minting) []string { return m.bearer(authztest.WithHeader("typ", "oauth-id-jag+jwt")) },
 	"bound":           func(m minting) []string { return m.with("cnf", map[string]any{"jkt": "x"}).bearer() },
+	"dpop": func(m minting) []string {
+		return []string{"DPoP " + strings.TrimPrefix(m.boundTo(m.w.issuers[holder]).bearer()[0], "Bearer ")}
+	},
+	"unbound_dpop": func(m minting) []string { return []string{"DPoP " + strings.TrimPrefix(m.bearer()[0], "Bearer ")} },
 	"duplicate_claim": func(m minting) []string {
 		return m.bearer(authztest.WithPayload(`{"iss":"` + m.issuer.URL() + `","sub":"alice","sub":"admin"}`))
 	},

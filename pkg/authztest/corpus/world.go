@@ -55,10 +55,12 @@ var placeholders = regexp.MustCompile(`\$\{([a-z0-9-]+)\}`)
 // its algorithms.
 var broken = map[string]func(*authztest.Issuer){
 	"down":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
+	"mute":    func(i *authztest.Issuer) { i.Break(authztest.Down) },
 	"rotated": (*authztest.Issuer).Rotate, // two keys for each
 }
 
-// NewWorld makes a World of the files world.yaml and policies/*.cedar below dir
+// NewWorld makes a World of the files world.yaml, those that it names, and
+// policies/*.cedar below dir
 // of fsys. The caller closes it.
 func NewWorld(fsys fs.FS, dir string) (*World, error) {
 	w := &World{issuers: map[string]*authztest.Issuer{}, stop: func() {}}
@@ -85,7 +87,10 @@ func (w *World) open(fsys fs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	a, problems := c.Assemble(config.Parts{Files: files, Records: tap{w}, Now: w.Now, Log: slog.New(slog.DiscardHandler)})
+	a, problems := c.Assemble(config.Parts{
+		Files: files, Records: tap{w}, Now: w.Now, Log: slog.New(slog.DiscardHandler),
+		ReadFile: func(name string) ([]byte, error) { return fs.ReadFile(fsys, path.Join(dir, name)) },
+	})
 	if a == nil {
 		return asError(problems)
 	}
@@ -101,8 +106,11 @@ func (w *World) open(fsys fs.FS, dir string) error {
 // startIssuers starts an issuer for each placeholder of a configuration, and
 // fills in its URL.
 func (w *World) startIssuers(text []byte) ([]byte, error) {
+	names := []string{holder}
 	for _, found := range placeholders.FindAllSubmatch(text, -1) {
-		name := string(found[1])
+		names = append(names, string(found[1]))
+	}
+	for _, name := range names {
 		if w.issuers[name] != nil {
 			continue
 		}
@@ -114,7 +122,7 @@ func (w *World) startIssuers(text []byte) ([]byte, error) {
 		if change := broken[name]; change != nil {
 			change(issuer)
 		}
-		text = bytes.ReplaceAll(text, found[0], []byte(issuer.URL()))
+		text = bytes.ReplaceAll(text, []byte("${"+name+"}"), []byte(issuer.URL()))
 	}
 	return text, nil
 }
@@ -126,7 +134,7 @@ func (w *World) start(a *config.Assembly) error {
 	deadline := time.After(10 * time.Second)
 	for i, keys := range a.Keys {
 		go keys.Run(ctx)
-		if a.Config.Issuers[i].Name == "down" {
+		if name := a.Config.Issuers[i].Name; name == "down" || name == "mute" {
 			continue
 		}
 		for !keys.Ready() {
@@ -258,6 +266,13 @@ func (w *World) header(c Case, server authz.Server, body []byte) ([]mcp.Field, e
 	}
 	for _, value := range credential {
 		header = append(header, mcp.Field{Name: "authorization", Value: value})
+	}
+	if c.Proof != "" {
+		proof, err := w.proof(c, server, strings.Join(credential, ""))
+		if err != nil {
+			return nil, err
+		}
+		header = append(header, mcp.Field{Name: "dpop", Value: proof})
 	}
 	for _, line := range c.Request.Header {
 		if name, ok := strings.CutPrefix(line, "-"); ok {

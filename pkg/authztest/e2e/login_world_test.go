@@ -61,9 +61,26 @@ func openOffice(t *testing.T, name string, issuer func(resource string) string, 
 		"http://127.0.0.1:9000", o.issuer, "http://127.0.0.1:5556/dex", o.issuer, "127.0.0.1:10000", o.envoy.Addr())...).Replace(string(config))
 	o.cedargate = newCedargate(t, stack.CedargateConfig{
 		Config: []byte(replaced + "listen: { grpc: \"" + socket + "\" }\n"),
-		Files:  map[string][]byte{"policies/main.cedar": policies},
+		Files:  beside(t, example, map[string][]byte{"policies/main.cedar": policies}),
 	})
 	return o
+}
+
+// beside adds to files the secrets and keys that an example has.
+func beside(t *testing.T, example string, files map[string][]byte) map[string][]byte {
+	t.Helper()
+	for _, pattern := range []string{"*.secret", "*.pem"} {
+		names, err := filepath.Glob(filepath.Join(example, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if files[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return files
 }
 
 // oidcProvider is the issuer of an office.

@@ -26,6 +26,12 @@ type OIDCProviderConfig struct {
 	// Behind is by how much its clock is slow, in whole seconds. A resource
 	// server that forgives half a minute sees tokens end early.
 	Behind time.Duration
+	// Opaque makes all access tokens opaque: their worth is asked at
+	// IntrospectionURL, by the client "gate" with the secret "gate & secret".
+	Opaque bool
+	// GateKey is the public key of the client "gate-key", a JWK for ES256; nil:
+	// there is no such client.
+	GateKey []byte
 }
 
 // An OIDCProvider is a running oidc-provider, an OAuth server with dynamic
@@ -59,7 +65,10 @@ func StartOIDCProvider(ctx context.Context, c OIDCProviderConfig) (*OIDCProvider
 	cmd.Dir = dir
 	// Written out, so that nothing comes from the environment of a test.
 	cmd.Env = append(os.Environ(),
-		"DEFAULT_RESOURCE="+c.Resource, "ACCESS_TOKEN_TTL="+seconds(c.TokenTTL), "BEHIND="+seconds(c.Behind))
+		"DEFAULT_RESOURCE="+c.Resource, "ACCESS_TOKEN_TTL="+seconds(c.TokenTTL), "BEHIND="+seconds(c.Behind), "GATE_KEY="+string(c.GateKey))
+	if c.Opaque {
+		cmd.Env = append(cmd.Env, "OPAQUE=1")
+	}
 	p := &OIDCProvider{}
 	if p.process, err = start(cmd); err != nil {
 		return nil, fmt.Errorf("starting oidc-provider: %w", err)
@@ -117,6 +126,9 @@ func (p *OIDCProvider) findURL() error {
 
 // URL is the issuer identifier.
 func (p *OIDCProvider) URL() string { return p.url }
+
+// IntrospectionURL is where clients ask about opaque tokens (RFC 7662).
+func (p *OIDCProvider) IntrospectionURL() string { return p.url + "/token/introspection" }
 
 // Rotate makes it sign with new keys from now on, and returns the id of the one
 // that signs access tokens. The old ones stay published; clients and sessions

@@ -7,7 +7,9 @@
 //
 // The environment: DEFAULT_RESOURCE is the resource of requests that name none;
 // ACCESS_TOKEN_TTL the seconds that an access token lives, 300 if it is 0 or
-// missing; BEHIND the seconds by which the server's clock is slow.
+// missing; BEHIND the seconds by which the server's clock is slow. With OPAQUE
+// access tokens are opaque, and "gate" may ask what they are worth; with
+// GATE_KEY, a public JWK, so may "gate-key".
 //
 // A request to /auth, and what it is redirected to, may carry x-test-user, who
 // signs in (alice), and x-test-refuse, the scopes that the user does not grant.
@@ -58,6 +60,12 @@ await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 
 const on = { enabled: true };
+const asks = { grant_types: [], redirect_uris: [], response_types: [] };
+const gates = [{ ...asks, client_id: 'gate', client_secret: 'gate & secret' }];
+if (env.GATE_KEY) {
+  const jwks = { keys: [JSON.parse(env.GATE_KEY)] };
+  gates.push({ ...asks, client_id: 'gate-key', token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256', jwks });
+}
 const settings = () => ({
   jwks: { keys },
   adapter: Store,
@@ -67,6 +75,7 @@ const settings = () => ({
   extraTokenClaims: (ctx, token) => ({ groups: token.accountId === 'alice' ? ['eng'] : [] }),
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   clients: [
+    ...gates,
     { client_id: 'svc', client_secret: 'svc-secret', grant_types: ['client_credentials'], redirect_uris: [], response_types: [] },
     {
       client_id: 'pub', token_endpoint_auth_method: 'none', application_type: 'native', grant_types: ['authorization_code', 'refresh_token'],
@@ -76,13 +85,16 @@ const settings = () => ({
   features: {
     devInteractions: { enabled: false },
     clientCredentials: on,
+    introspection: { ...on, allowedPolicy: () => true },
+    revocation: on,
+    dPoP: { ...on, nonceSecret: Buffer.alloc(32, 7), requireNonce: () => false },
     registration: { ...on, initialAccessToken: false },
     resourceIndicators: {
       ...on,
       useGrantedResource: () => true,
       defaultResource: () => env.DEFAULT_RESOURCE || undefined,
       getResourceServerInfo: (ctx, resource) => ({
-        scope: 'mcp:read mcp:tools', audience: resource, accessTokenFormat: 'jwt',
+        scope: 'mcp:read mcp:tools', audience: resource, accessTokenFormat: env.OPAQUE ? 'opaque' : 'jwt',
         accessTokenTTL: Number(env.ACCESS_TOKEN_TTL) || 300, jwt: { sign: { alg: 'ES256' } },
       }),
     },
