@@ -149,6 +149,8 @@ func (a *Assembly) verifier(p Parts) (*token.Verifier, error) {
 			Issuer:            i.Identifier,
 			Algorithms:        i.Algorithms,
 			GroupsClaims:      i.GroupsClaims,
+			GroupParents:      i.GroupParents,
+			RoleParents:       i.RoleParents,
 			RolesClaims:       i.RolesClaims,
 			AllowIDTokenShape: i.AllowIDTokenShape,
 			RequireOneOf:      i.RequireOneOf,

@@ -66,6 +66,8 @@ type Issuer struct {
 	// GroupsClaims and RolesClaims name claims: literally, or else as a path
 	// cut at dots.
 	GroupsClaims, RolesClaims []string
+	// GroupParents and RoleParents have, for a group or role, those it is in.
+	GroupParents, RoleParents map[string][]string
 	// AbsentIsNone takes a token without any of them for one of a caller
 	// without groups or roles.
 	AbsentIsNone bool

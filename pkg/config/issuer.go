@@ -53,6 +53,8 @@ func (r *reader) issuer(path string, in *cedargatev1.Issuer) Issuer {
 		JWKSURI:           in.GetJwksUri(),
 		Algorithms:        algorithms,
 		AllowIDTokenShape: in.GetAllowIdTokenShape(),
+		GroupParents:      r.lists(path+".group_parents", in.GetGroupParents(), "group"),
+		RoleParents:       r.lists(path+".role_parents", in.GetRoleParents(), "role"),
 	}
 }
 

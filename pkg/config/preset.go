@@ -2,10 +2,8 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -103,37 +101,44 @@ func (r *reader) entraIssuer(path string, u *url.URL) {
 
 // scopeImplies reads which scopes include others.
 func (r *reader) scopeImplies(path string, in *structpb.Struct) map[string][]string {
-	if in == nil {
-		return nil
-	}
-	all := map[string][]string{}
-	for _, scope := range slices.Sorted(maps.Keys(in.GetFields())) {
-		at := join(path, scope)
+	all := r.lists(path, in, "scope")
+	for scope, included := range all {
 		if !scopeToken.MatchString(scope) {
-			r.refuse(at, fmt.Sprintf("%q is not one scope: visible ASCII without \" and \\", scope), "")
+			r.refuse(join(path, scope), fmt.Sprintf("%q is not one scope: visible ASCII without \" and \\", scope), "")
 		}
-		list, ok := in.GetFields()[scope].GetKind().(*structpb.Value_ListValue)
-		if !ok {
-			r.refuse(at, "is no list of scopes", fmt.Sprintf("write %q: [%q]", scope, "other:scope"))
-			continue
-		}
-		all[scope] = r.includedScopes(at, scope, list.ListValue.GetValues())
+		r.scopes(join(path, scope), included)
 	}
 	return all
 }
 
-func (r *reader) includedScopes(path, scope string, values []*structpb.Value) []string {
-	included := make([]string, len(values))
+// lists reads a mapping of names to lists of others. what says what they name.
+func (r *reader) lists(path string, in *structpb.Struct, what string) map[string][]string {
+	if in == nil {
+		return nil
+	}
+	all := map[string][]string{}
+	for name, value := range in.GetFields() {
+		list, ok := value.GetKind().(*structpb.Value_ListValue)
+		if !ok {
+			r.refuse(join(path, name), fmt.Sprintf("is no list of %ss", what), fmt.Sprintf("write %q: [\"another %s\"]", name, what))
+			continue
+		}
+		all[name] = r.others(join(path, name), name, list.ListValue.GetValues(), what)
+	}
+	return all
+}
+
+func (r *reader) others(path, name string, values []*structpb.Value, what string) []string {
+	others := make([]string, len(values))
 	for i, v := range values {
 		text, ok := v.GetKind().(*structpb.Value_StringValue)
 		switch {
 		case !ok || text.StringValue == "":
-			r.refuse(index(path, i), "is no scope", "")
-		case text.StringValue == scope:
-			r.refuse(index(path, i), "is the scope itself", "take it out")
+			r.refuse(index(path, i), "is no "+what, "")
+		case text.StringValue == name:
+			r.refuse(index(path, i), fmt.Sprintf("is the %s itself", what), "take it out")
 		}
-		included[i] = v.GetStringValue()
+		others[i] = v.GetStringValue()
 	}
-	r.scopes(path, included)
-	return included
+	return others
 }

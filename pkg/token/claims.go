@@ -22,8 +22,8 @@ func (r *reading) believe(raw string) {
 	}
 	c.ID = r.id(raw)
 	c.Scopes = r.scopes()
-	c.Groups = r.values(r.issuer.GroupsClaims, true)
-	c.Roles = r.values(r.issuer.RolesClaims, false)
+	c.Groups = nested(r.values(r.issuer.GroupsClaims, true), r.issuer.GroupParents)
+	c.Roles = nested(r.values(r.issuer.RolesClaims, false), r.issuer.RoleParents)
 	r.noteAbsent()
 	if r.emailVerified() {
 		c.Email = r.optional("email")
@@ -171,6 +171,19 @@ func (r *reading) values(names []string, parents bool) []string {
 		}
 	}
 	return all
+}
+
+// nested returns names and all that they are in by the operator's hierarchy,
+// directly or not, each once.
+func nested(names []string, parents map[string][]string) []string {
+	for i := 0; i < len(names) && len(parents) > 0; i++ {
+		for _, parent := range parents[names[i]] {
+			if !slices.Contains(names, parent) {
+				names = append(names, parent)
+			}
+		}
+	}
+	return names
 }
 
 // parentPaths returns the paths above one like "/eng/platform", and false if

@@ -170,6 +170,33 @@ func TestGroupsAndRoles(t *testing.T) {
 	}
 }
 
+func TestNestedGroups(t *testing.T) {
+	w := newWorld(t, func(corp *token.Issuer) {
+		corp.GroupsClaims, corp.RolesClaims = []string{"groups"}, []string{"roles"}
+		corp.GroupParents = map[string][]string{"platform": {"infra", "oncall"}, "infra": {"eng"}, "eng": {"infra"}}
+		corp.RoleParents = map[string][]string{"admin": {"editor"}}
+	})
+	tests := []struct {
+		name          string
+		claims        claims
+		groups, roles []string
+	}{
+		{"over two steps", claims{"groups": []string{"platform"}}, []string{"platform", "infra", "oncall", "eng"}, nil},
+		{"a cycle ends", claims{"groups": []string{"eng"}}, []string{"eng", "infra"}, nil},
+		{"each once", claims{"groups": []string{"infra", "platform"}}, []string{"infra", "platform", "eng", "oncall"}, nil},
+		{"never downwards", claims{"groups": []string{"oncall"}}, []string{"oncall"}, nil},
+		{"roles have their own", claims{"groups": []string{"admin"}, "roles": []string{"admin", "platform"}}, []string{"admin"}, []string{"admin", "platform", "editor"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := w.accepted(t, w.corp.Mint(test.claims))
+			if diff := cmp.Diff([][]string{test.groups, test.roles}, [][]string{got.Groups, got.Roles}); diff != "" {
+				t.Errorf("Verify(%v) groups and roles (-want +got):\n%s", test.claims, diff)
+			}
+		})
+	}
+}
+
 func TestOptionalClaims(t *testing.T) {
 	tests := []struct {
 		name       string

@@ -45,6 +45,9 @@ type Issuer struct {
 	// GroupsClaims and RolesClaims name the claims with groups and roles: each
 	// literally, or as a path cut at dots.
 	GroupsClaims, RolesClaims []string
+	// GroupParents and RoleParents have, for a group or role, those it is in:
+	// the operator's own hierarchy. It is not changed.
+	GroupParents, RoleParents map[string][]string
 	// AbsentIsNone says that a token without any of them is of a caller without
 	// groups or roles; else Claims.AbsentGroups and AbsentRoles are set.
 	AbsentIsNone bool

@@ -527,6 +527,12 @@ type Issuer struct {
 	// are verified with its keys all the same: an issuer that publishes none
 	// needs `required: false`. Default: none, such tokens are refused.
 	Introspection *Introspection `protobuf:"bytes,19,opt,name=introspection,proto3" json:"introspection,omitempty"`
+	// Your own hierarchy of groups: a mapping of a group to the groups it is in,
+	// for instance `{ platform: [engineering], engineering: [staff] }`. Who is in
+	// a group is in all groups above it. Default: none.
+	GroupParents *structpb.Struct `protobuf:"bytes,20,opt,name=group_parents,json=groupParents,proto3" json:"group_parents,omitempty"`
+	// The same for roles. Default: none.
+	RoleParents   *structpb.Struct `protobuf:"bytes,21,opt,name=role_parents,json=roleParents,proto3" json:"role_parents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -690,6 +696,20 @@ func (x *Issuer) GetRequired() bool {
 func (x *Issuer) GetIntrospection() *Introspection {
 	if x != nil {
 		return x.Introspection
+	}
+	return nil
+}
+
+func (x *Issuer) GetGroupParents() *structpb.Struct {
+	if x != nil {
+		return x.GroupParents
+	}
+	return nil
+}
+
+func (x *Issuer) GetRoleParents() *structpb.Struct {
+	if x != nil {
+		return x.RoleParents
 	}
 	return nil
 }
@@ -1444,7 +1464,7 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\aexpires\x18\x04 \x01(\tR\aexpires\"2\n" +
 	"\x06Listen\x12\x12\n" +
 	"\x04grpc\x18\x01 \x01(\tR\x04grpc\x12\x14\n" +
-	"\x05admin\x18\x02 \x01(\tR\x05admin\"\xb8\x05\n" +
+	"\x05admin\x18\x02 \x01(\tR\x05admin\"\xb2\x06\n" +
 	"\x06Issuer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x19\n" +
@@ -1467,7 +1487,9 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\aca_file\x18\x10 \x01(\tR\x06caFile\x12\x1b\n" +
 	"\tmax_stale\x18\x11 \x01(\tR\bmaxStale\x12\x1f\n" +
 	"\brequired\x18\x12 \x01(\bH\x00R\brequired\x88\x01\x01\x12A\n" +
-	"\rintrospection\x18\x13 \x01(\v2\x1b.cedargate.v1.IntrospectionR\rintrospectionB\v\n" +
+	"\rintrospection\x18\x13 \x01(\v2\x1b.cedargate.v1.IntrospectionR\rintrospection\x12<\n" +
+	"\rgroup_parents\x18\x14 \x01(\v2\x17.google.protobuf.StructR\fgroupParents\x12:\n" +
+	"\frole_parents\x18\x15 \x01(\v2\x17.google.protobuf.StructR\vroleParentsB\v\n" +
 	"\t_required\"\xb6\x01\n" +
 	"\rIntrospection\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x1b\n" +
@@ -1576,14 +1598,16 @@ var file_cedargate_v1_config_proto_depIdxs = []int32{
 	2,  // 7: cedargate.v1.Config.api_keys:type_name -> cedargate.v1.APIKey
 	1,  // 8: cedargate.v1.Config.workloads:type_name -> cedargate.v1.Workload
 	5,  // 9: cedargate.v1.Issuer.introspection:type_name -> cedargate.v1.Introspection
-	7,  // 10: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
-	12, // 11: cedargate.v1.Server.scope_implies:type_name -> google.protobuf.Struct
-	12, // 12: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	12, // 10: cedargate.v1.Issuer.group_parents:type_name -> google.protobuf.Struct
+	12, // 11: cedargate.v1.Issuer.role_parents:type_name -> google.protobuf.Struct
+	7,  // 12: cedargate.v1.Server.tools:type_name -> cedargate.v1.Tool
+	12, // 13: cedargate.v1.Server.scope_implies:type_name -> google.protobuf.Struct
+	12, // 14: cedargate.v1.Tool.input_schema:type_name -> google.protobuf.Struct
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_cedargate_v1_config_proto_init() }
