@@ -30,7 +30,9 @@ func TestInvariant01ZeroValuesDeny(t *testing.T) {
 		t.Errorf("the zero Set: Decide = %+v, want a denial", d)
 	}
 	e, _ := engineWith(t, permitAll, func(c *authz.Config) {
-		c.Tokens = verifierFunc(func(context.Context, token.Credential, token.Accept) (token.Claims, error) { return token.Claims{}, nil })
+		c.Tokens = verifierFunc(func(context.Context, token.Credential, token.Accept) (token.Claims, error) {
+			return token.Claims{}, nil
+		})
 	})
 	if got := e.Check(t.Context(), toolCall()); got.Allowed || got.Status != http.StatusServiceUnavailable {
 		t.Errorf("Check with zero claims = %+v, want 503", got)
