@@ -27,7 +27,8 @@
 //     reload, which the policy issue adds, completes it.
 //  11. No default deny has an exception beyond three: TestInvariant11Exceptions.
 //  12. What an unauthenticated caller sends is cheap:
-//     TestInvariant12CheapRefusals here, and the cool-down tests of pkg/jwks.
+//     TestInvariant12CheapRefusals here, the cool-down tests of pkg/jwks, and
+//     TestFloodOfRandomTokens of pkg/token.
 //  13. Authentication comes first, and the layers are independent:
 //     TestInvariant13TwoLayers.
 package authz

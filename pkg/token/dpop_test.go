@@ -200,6 +200,7 @@ func TestProofIsRefused(t *testing.T) {
 		{"too new", func(_, p claims) { p["iat"] = start.Add(301 * time.Second).Unix() }},
 		{"iat is text", func(_, p claims) { p["iat"] = "now" }},
 		{"ath of another token", func(_, p claims) { p["ath"] = hashOf(raw + "x") }},
+		{"huge", func(_, p claims) { p["pad"] = strings.Repeat("a", 8<<10) }},
 		{"jwk of another", func(h, _ claims) { h["jwk"] = authztest.PublicJWK(other.key.Public()) }},
 	} {
 		w.wantRefused(t, test.name, dpop(raw, h.proof(t, raw, test.change)), token.InvalidDPoPProof)

@@ -78,6 +78,28 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
+// Where a redirect leads was never configured: neither the token nor the secret
+// goes there.
+func TestEndpointThatRedirects(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		asked := 0
+		w, _ := opaqueWorld(t, func(corp *token.Issuer) {
+			corp.Introspection.Transport = transport(func(*http.Request) (*http.Response, error) {
+				asked++
+				answer := httptest.NewRecorder()
+				answer.Header().Set("Location", "https://evil.example/")
+				answer.WriteHeader(status)
+				return answer.Result(), nil
+			})
+		})
+		w.accept.Issuers = []string{"corp"}
+		w.refusedAs(t, "opaque", token.IssuerUnavailable, token.Ours)
+		if asked != 1 {
+			t.Errorf("%d: %d requests, want 1", status, asked)
+		}
+	}
+}
+
 // transport is an http.RoundTripper.
 type transport func(*http.Request) (*http.Response, error)
 
@@ -137,7 +159,31 @@ func TestAnswersAreRemembered(t *testing.T) {
 	raw := w.corp.MintOpaque(nil)
 	w.accepted(t, raw)
 	w.corp.Revoke(raw)
-	w.refusedAs(t, raw, token.InactiveToken, token.Invalid)
+	for range 2 {
+		w.refusedAs(t, raw, token.InactiveToken, token.Invalid)
+	}
+	if n := w.corp.Fetches().Asked; n != 3 {
+		t.Errorf("asked %d times without a cache, want 3", n)
+	}
+}
+
+// A token that is not active any more is counted like any other, and so is one
+// that an issuer calls active after its end.
+func TestKnownTokensEnd(t *testing.T) {
+	w, c := opaqueWorld(t, nil)
+	w.accept.Issuers = []string{"corp"}
+	revoked := w.corp.MintOpaque(nil)
+	w.accepted(t, revoked)
+	w.corp.Revoke(revoked)
+	c.forward(time.Minute)
+	w.refusedAs(t, revoked, token.InactiveToken, token.Invalid)
+	c.forward(10 * time.Second)
+	over := w.corp.MintOpaque(claims{"exp": c.now().Unix()}) // within the leeway
+	for range 50 {
+		w.accepted(t, over)
+	}
+	w.refusedAs(t, over, token.IssuerUnavailable, token.Ours)
+	w.refusedAs(t, revoked, token.IssuerUnavailable, token.Ours)
 }
 
 // That a token is not active is remembered for ten seconds.
@@ -231,12 +277,15 @@ func TestSlowEndpoint(t *testing.T) {
 			return ok && e.Reason == token.IssuerUnavailable && e.RetryAfter == time.Second
 		}
 		var all sync.WaitGroup
+		impatient := func() {
+			if err := verify(time.Second); !unavailable(err) {
+				t.Errorf("Verify of an impatient caller = %v, want %s", err, token.IssuerUnavailable)
+			}
+		}
+		all.Go(impatient)
+		synctest.Wait() // the question is that of a caller who goes
 		for range 5 {
-			all.Go(func() {
-				if err := verify(time.Second); !unavailable(err) {
-					t.Errorf("Verify of an impatient caller = %v, want %s", err, token.IssuerUnavailable)
-				}
-			})
+			all.Go(impatient)
 			all.Go(func() {
 				if err := verify(time.Minute); err != nil {
 					t.Errorf("Verify of a patient caller = %v, want nil", err)
