@@ -19,12 +19,17 @@ func (q question) asks(what mcp.Question, call mcp.Call) []policy.Request {
 	own := q.ask(what, call)
 	own.AbsentGroups, own.AbsentRoles = q.who.AbsentGroups, q.who.AbsentRoles
 	actor := q.who.Actor
-	if actor == nil || !q.site.Intersect {
+	if actor == nil {
 		return []policy.Request{own}
 	}
 	other := own
 	other.Principal = uid("Agent", actor.Issuer+"/"+actor.Subject)
-	if other.Principal == own.Principal {
+	if other.Principal == own.Principal { // it has the principal's claims
+		own.ActorAbsentGroups, own.ActorAbsentRoles = own.AbsentGroups, own.AbsentRoles
+		return []policy.Request{own}
+	}
+	own.ActorAbsentGroups, own.ActorAbsentRoles = actor.AbsentGroups, actor.AbsentRoles
+	if !q.site.Intersect {
 		return []policy.Request{own}
 	}
 	other.Context = maps.Clone(own.Context)

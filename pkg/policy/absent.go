@@ -15,6 +15,7 @@ import (
 type dependence struct {
 	named cedar.EntityUID // the zero one: a tag
 	tag   string          // "" with tag: one whose name the policy computes
+	actor bool            // asked of context.actor, whose claims no token states
 }
 
 // dependences returns what could help a caller by its absence (contract §4): in
@@ -49,14 +50,14 @@ func (s *lookout) add(d dependence) {
 func (s *lookout) test(t entityTest) {
 	for _, uid := range []*cedar.EntityUID{t.eq, t.in} {
 		if uid != nil {
-			s.name(*uid)
+			s.name(*uid, false)
 		}
 	}
 }
 
-func (s *lookout) name(uid cedar.EntityUID) {
+func (s *lookout) name(uid cedar.EntityUID, actor bool) {
 	if uid.Type == typeGroup || uid.Type == typeRole {
-		s.add(dependence{named: uid})
+		s.add(dependence{named: uid, actor: actor})
 	}
 }
 
@@ -119,21 +120,60 @@ func holdsTag(n ast.IsNode) bool {
 	return ok && isPlain(get.Left) && isPlain(get.Right)
 }
 
-// all adds whatever n names or reads.
+// all adds whatever n names or reads. What is asked of the actor counts for the
+// principal too: a condition may choose between them.
 func (s *lookout) all(n ast.IsNode) {
 	ast.Inspect(ast.NewNode(n), func(child ast.IsNode) bool {
 		switch v := child.(type) {
 		case ast.NodeValue:
 			if uid, ok := v.Value.(cedar.EntityUID); ok {
-				s.name(uid)
+				s.name(uid, false)
 			}
+		case ast.NodeTypeIn:
+			s.ofActor(v.Left, v.Right)
+		case ast.NodeTypeIsIn:
+			s.ofActor(v.Left, v.Entity)
 		case ast.NodeTypeHasTag:
-			s.add(dependence{tag: tagName(v.Right)})
+			s.tag(v.Left, v.Right)
 		case ast.NodeTypeGetTag:
-			s.add(dependence{tag: tagName(v.Right)})
+			s.tag(v.Left, v.Right)
 		}
 		return true
 	})
+}
+
+// ofActor adds what above names, if who may be the actor.
+func (s *lookout) ofActor(who, above ast.IsNode) {
+	if !mayBeActor(who) {
+		return
+	}
+	ast.Inspect(ast.NewNode(above), func(child ast.IsNode) bool {
+		if v, ok := child.(ast.NodeValue); ok {
+			if uid, ok := v.Value.(cedar.EntityUID); ok {
+				s.name(uid, true)
+			}
+		}
+		return true
+	})
+}
+
+func (s *lookout) tag(who, name ast.IsNode) {
+	s.add(dependence{tag: tagName(name)})
+	if mayBeActor(who) {
+		s.add(dependence{tag: tagName(name), actor: true})
+	}
+}
+
+// mayBeActor tells whether context.actor stands in n. No other record has a
+// member of that name and type.
+func mayBeActor(n ast.IsNode) bool {
+	found := false
+	ast.Inspect(ast.NewNode(n), func(child ast.IsNode) bool {
+		access, ok := child.(ast.NodeTypeAccess)
+		found = found || ok && access.Value == "actor"
+		return true
+	})
+	return found
 }
 
 func tagName(n ast.IsNode) string {
@@ -148,17 +188,16 @@ func tagName(n ast.IsNode) string {
 // incomplete refuses r if a policy that could match depends on claims that the
 // token does not state; the first one in the order of ids.
 func (s *Set) incomplete(r Request, resource lineage) Decision {
-	if len(r.AbsentGroups) == 0 && len(r.AbsentRoles) == 0 {
+	if len(r.AbsentGroups) == 0 && len(r.AbsentRoles) == 0 && len(r.ActorAbsentGroups) == 0 && len(r.ActorAbsentRoles) == 0 {
 		return Decision{}
 	}
-	issuer, _, _ := strings.Cut(string(r.Principal.ID), "/")
 	principal := lineageOf(r.Principal, r.Entities)
 	for _, c := range s.rules[r.Action] {
 		if !c.couldMatch(r, principal, resource) {
 			continue
 		}
 		for _, d := range c.depends {
-			if absent := d.absent(r, issuer); len(absent) > 0 {
+			if absent := d.absent(r); len(absent) > 0 {
 				return Decision{
 					Reason: "groups_incomplete", Absent: absent, Policies: []string{c.ID},
 					Message: fmt.Sprintf("the access token does not state %s, on which the policy %s depends", strings.Join(absent, " and "), c.ID),
@@ -181,20 +220,26 @@ func (c *rule) couldMatch(r Request, principal, resource lineage) bool {
 }
 
 // absent returns the absent claims of r that d is about.
-func (d dependence) absent(r Request, issuer string) []string {
+func (d dependence) absent(r Request) []string {
+	party, groups, roles := r.Principal, r.AbsentGroups, r.AbsentRoles
+	if d.actor {
+		party, _ = r.Context["actor"].(cedar.EntityUID)
+		groups, roles = r.ActorAbsentGroups, r.ActorAbsentRoles
+	}
 	if d.named.Type == "" {
-		return slices.DeleteFunc(slices.Concat(r.AbsentGroups, r.AbsentRoles), func(claim string) bool {
+		return slices.DeleteFunc(slices.Concat(groups, roles), func(claim string) bool {
 			return d.tag != "" && d.tag != claim && !strings.HasPrefix(d.tag, claim+".")
 		})
 	}
+	issuer, _, _ := strings.Cut(string(party.ID), "/")
 	owner, _, _ := strings.Cut(string(d.named.ID), "/")
 	switch {
 	case owner != issuer:
 		return nil
 	case d.named.Type == typeGroup:
-		return r.AbsentGroups
+		return groups
 	}
-	return r.AbsentRoles
+	return roles
 }
 
 // adviseAbsent warns of a forbid on a Group or Role of an issuer for which a
@@ -206,7 +251,7 @@ func (l *loader) adviseAbsent(r *rule) {
 	}
 	for _, d := range r.depends {
 		owner, _, _ := strings.Cut(string(d.named.ID), "/")
-		if l.catalogue.issuers[owner].AbsentIsNone && d.named.Type != "" {
+		if l.catalogue.issuers[owner].AbsentIsNone && d.named.Type != "" && !d.actor {
 			l.advise(r, fmt.Sprintf("%s: issuer %q says absent_groups: none, so the forbid does not bind who gets a token that leaves the claim out", d.named, owner),
 				"make sure that callers cannot choose whether the claim is in their tokens, or forbid by what is always there")
 		}

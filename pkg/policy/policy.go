@@ -120,6 +120,8 @@ type Request struct {
 	// AbsentGroups and AbsentRoles are claims with groups and roles that the
 	// token of the principal does not state, though it may have some.
 	AbsentGroups, AbsentRoles []string
+	// ActorAbsentGroups and ActorAbsentRoles are those of context.actor.
+	ActorAbsentGroups, ActorAbsentRoles []string
 	// TemplatePrefix is "<server>/<prefix>" when the resource is a URI template
 	// with an expression: every resource below it is meant (contract §3).
 	TemplatePrefix string
