@@ -91,7 +91,7 @@ func grows(n ast.IsNode) bool {
 	case ast.NodeTypeIsIn:
 		return isPlain(v.Left) && isPlain(v.Entity)
 	case ast.NodeTypeHasTag:
-		return isPlain(v.Right)
+		return isPlain(v.Left) && isPlain(v.Right)
 	case ast.NodeTypeContains:
 		return holdsTag(v.Left) && isPlain(v.Right)
 	case ast.NodeTypeContainsAny:

@@ -76,6 +76,17 @@ func TestGroupsIncomplete(t *testing.T) {
 	}
 }
 
+// Groups may choose whose tag is read.
+func TestGroupsIncompleteBelowHasTag(t *testing.T) {
+	set := load(t, `@id("it") permit (principal is MCP::Agent, action, resource)
+when { context has actor && (if principal in MCP::Group::"corp/temps" then principal else context.actor).hasTag("vetted") };`)
+	q := askAgent("corp", "job").actor("bot").calls("github", "get_issue", "{}")
+	q.AbsentGroups = []string{"groups"}
+	if d := set.Decide(q); d.Reason != "groups_incomplete" {
+		t.Errorf("Decide() = %+v, want groups_incomplete", d)
+	}
+}
+
 // What one issuer leaves out says nothing about the groups of another.
 func TestGroupsIncompleteOfAnotherIssuer(t *testing.T) {
 	c := world(file("test.cedar", `forbid (principal in MCP::Group::"corp/temps", action, resource);`))
