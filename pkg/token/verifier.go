@@ -99,9 +99,15 @@ type Verifier struct {
 // no "none": what is not here can be neither configured nor accepted.
 var methods = map[string]jwt.SigningMethod{
 	"RS256": jwt.SigningMethodRS256, "RS384": jwt.SigningMethodRS384, "RS512": jwt.SigningMethodRS512,
-	"PS256": jwt.SigningMethodPS256, "PS384": jwt.SigningMethodPS384, "PS512": jwt.SigningMethodPS512,
+	"PS256": saltOfHash(jwt.SigningMethodPS256), "PS384": saltOfHash(jwt.SigningMethodPS384), "PS512": saltOfHash(jwt.SigningMethodPS512),
 	"ES256": jwt.SigningMethodES256, "ES384": jwt.SigningMethodES384, "ES512": jwt.SigningMethodES512,
 	"EdDSA": jwt.SigningMethodEdDSA, "Ed25519": jwt.SigningMethodEdDSA, // RFC 9864 §2.2
+}
+
+// saltOfHash is m for salts of the size of the hash alone, RFC 7518 §3.5:
+// golang-jwt verifies any, which its own tokens had once.
+func saltOfHash(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
+	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
 }
 
 var issuerName = regexp.MustCompile(`^[a-z0-9-]+$`)
