@@ -100,11 +100,12 @@ func hasDotSegment(path string) bool {
 
 // forwardedURI returns the only URI of the last element of the header
 // x-forwarded-client-cert, which the nearest proxy wrote. Elements are separated
-// by commas, pairs by semicolons, and a value may be quoted.
+// by commas, pairs by semicolons, and a value may be quoted. Elements before the
+// last may be the caller's own, and must not reach into it.
 func forwardedURI(lines []string) (string, error) {
 	elements, err := splitQuoted(strings.Join(lines, ","), ',')
 	if err != nil || len(elements) == 0 {
-		return "", errors.New("x-forwarded-client-cert: absent, or a quote that does not end")
+		return "", errors.New("x-forwarded-client-cert: absent, or with a quote where none can be")
 	}
 	pairs, err := splitQuoted(elements[len(elements)-1], ';')
 	if err != nil {
@@ -124,13 +125,19 @@ func forwardedURI(lines []string) (string, error) {
 	return uri, nil
 }
 
-// splitQuoted cuts text at each sep that stands outside quotes.
+// splitQuoted cuts text at each sep that stands outside quotes. A quote begins a
+// value and ends it: with one elsewhere, text that somebody else wrote before
+// could turn inside out what is quoted.
 func splitQuoted(text string, sep byte) (parts []string, err error) {
 	start, quoted := 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case quoted && c == '\\':
 			i++
+		case c == '"' && quoted && i+1 < len(text) && text[i+1] != ',' && text[i+1] != ';':
+			return nil, errors.New("a quote that ends inside a value")
+		case c == '"' && !quoted && (i == 0 || text[i-1] != '='):
+			return nil, errors.New("a quote that begins inside a value")
 		case c == '"':
 			quoted = !quoted
 		case c == sep && !quoted:

@@ -58,6 +58,12 @@ func TestWorkload(t *testing.T) {
 		{"a last element without one", token.Peer{Forwarded: []string{"URI=" + far + ",Hash=ab"}}, both, ""},
 		{"an element inside quotes", token.Peer{Forwarded: []string{`Hash=ab;Subject="x,URI=` + far + `"`}}, both, ""},
 		{"a quote that does not end", token.Peer{Forwarded: []string{`Subject="x,URI=` + far}}, both, ""},
+		// The caller wrote what is before Hash, and has a certificate with a quote in
+		// its subject and without a URI: the proxy appended the rest.
+		{"a quote that reaches into the last element", token.Peer{Forwarded: []string{`URI=` + far + `;x=",Hash=ab;Subject="CN=a\"b"`}}, both, ""},
+		{"the same in two lines", token.Peer{Forwarded: []string{`URI=` + far + `;x="`, `Hash=ab;Subject="CN=a\"b"`}}, both, ""},
+		{"a quote inside a value", token.Peer{Forwarded: []string{`Subject=a"b";URI=` + far}}, both, ""},
+		{"a quoted empty value", token.Peer{Forwarded: []string{`Subject="";URI=` + far}}, both, "mesh/ns/web"},
 		{"two of them", token.Peer{Forwarded: []string{"URI=spiffe://mesh.example.org/a;URI=" + far}}, both, ""},
 		{"what only the peer may be", token.Peer{Forwarded: []string{"URI=" + id}}, both, ""},
 		{"what only is forwarded", token.Peer{Principal: far}, both, ""},
