@@ -69,3 +69,17 @@ func TestTokenBoundTwice(t *testing.T) {
 	}
 	w.wantRefused(t, "the certificate alone", token.Credential{Raw: raw, Peer: both.Peer}, token.BoundToken)
 }
+
+// What an issuer calls a DPoP token is none without a key, whatever else it is
+// bound to: the certificate would stand for a proof.
+func TestAnswerBoundToACertificateAlone(t *testing.T) {
+	w, _ := opaqueWorld(t, nil)
+	mine, hash := certificate(t)
+	cnf := claims{"x5t#S256": hash}
+	bearer := token.Credential{Raw: w.corp.MintOpaque(claims{"cnf": cnf}), Peer: token.Peer{Certificate: mine}}
+	if err := w.refusal(t, bearer); err != nil {
+		t.Errorf("Verify with the certificate = %v, want none", err)
+	}
+	bearer.Raw = w.corp.MintOpaque(claims{"cnf": cnf, "token_type": "DPoP"})
+	w.wantRefused(t, "a DPoP token without a key, as Bearer", bearer, token.BoundToken)
+}

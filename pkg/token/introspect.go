@@ -132,7 +132,7 @@ func (v *Verifier) checkAnswerType(r *reading, _ Accept) *Error {
 		return refuse(TokenType, typ, "the answer has typ %q", typ)
 	}
 	switch {
-	case bound && r.payload.Get("cnf").Kind() == strictjson.Absent:
+	case bound && r.payload.Get("cnf").Get("jkt").Kind() == strictjson.Absent:
 		return refuse(BoundToken, "cnf", "token_type is DPoP, and the answer does not say which key it is bound to")
 	case use != "" && !access:
 		return refuse(TokenType, use, "token_use is %.40q, want access", use)
