@@ -11,6 +11,11 @@ import (
 	cedargatev1 "github.com/cedargate/cedargate/proto/cedargate/v1"
 )
 
+// apiKey finds API keys, and what is left of them. A key may stand in a file
+// where its name or hash belongs, and be in use: problems, which many can read,
+// do not repeat it.
+var apiKey = regexp.MustCompile(`cgk_[A-Z2-7]+`)
+
 // apiKeys reads the API keys.
 func (r *reader) apiKeys(in []*cedargatev1.APIKey) []token.APIKey {
 	r.notEmpty("api_keys", "names no key")

@@ -39,6 +39,9 @@ func (r *reader) advise(path, message, hint string) {
 
 func (r *reader) report(at *yaml.Node, p Problem) {
 	p.File, p.Line, p.Column = r.file, max(at.Line, 1), max(at.Column, 1)
+	for _, text := range []*string{&p.Path, &p.Message, &p.Hint} {
+		*text = apiKey.ReplaceAllString(*text, "cgk_…")
+	}
 	r.problems = append(r.problems, p)
 }
 
