@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/cedargate/cedargate/pkg/config"
 	"github.com/cedargate/cedargate/pkg/policy"
@@ -109,12 +110,20 @@ func readPolicies(dir string) ([]policy.File, error) {
 }
 
 // readBounded reads a file, but no more of it than shows that it has more than
-// most bytes.
+// most bytes. It waits for nobody: a pipe is refused, not opened until somebody
+// writes to it.
 func readBounded(name string, most int64) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", name)
+	}
 	return io.ReadAll(io.LimitReader(f, most+1))
 }
