@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cedargate/cedargate/pkg/authztest"
@@ -322,4 +323,32 @@ func TestCacheBytesNegative(t *testing.T) {
 	if _, err := token.New(token.Config{CacheBytes: -1, Issuers: []token.Issuer{{Name: "a", Issuer: "https://a.example.com", Keys: keys}}}); err == nil {
 		t.Error("New with -1 bytes = nil, want an error")
 	}
+}
+
+// Whoever waits for the verification of a request that gives up has the rest of
+// its own time for one.
+func TestVerificationThatIsGivenUp(t *testing.T) {
+	m := newMemory(t, 0)
+	raw := m.login.Mint(nil)
+	synctest.Test(t, func(t *testing.T) {
+		m.keys.hold = make(chan struct{})
+		ctx, giveUp := context.WithCancel(t.Context())
+		errs := make(chan error, 2)
+		verify := func(ctx context.Context) {
+			_, err := m.verifier.Verify(ctx, token.Credential{Raw: raw}, m.accept)
+			errs <- err
+		}
+		go verify(ctx)
+		synctest.Wait() // it asks for the key
+		go verify(t.Context())
+		synctest.Wait() // it waits for the first
+		giveUp()
+		if err := <-errs; err == nil {
+			t.Error("Verify = nil for the request that gave up")
+		}
+		close(m.keys.hold)
+		if err := <-errs; err != nil {
+			t.Errorf("Verify = %v for the one that waited, want nil", err)
+		}
+	})
 }
