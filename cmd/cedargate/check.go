@@ -98,11 +98,14 @@ func list(w io.Writer, a *config.Assembly) {
 		fmt.Fprintf(w, "key     %-16s groups: %s, %s\n", k.Name, strings.Join(k.Groups, " "), ends)
 	}
 	for _, l := range a.Config.Workloads {
-		from := "peer"
+		from, what := "peer", "spiffe://"+l.TrustDomain
 		if l.Forwarded {
 			from = "xfcc"
 		}
-		fmt.Fprintf(w, "workload %-15s spiffe://%s, from %s\n", l.Name, l.TrustDomain, from)
+		if l.DNSDomain != "" {
+			what = "DNS names in " + l.DNSDomain
+		}
+		fmt.Fprintf(w, "workload %-15s %s, from %s\n", l.Name, what, from)
 	}
 	for _, s := range a.Config.Servers {
 		fmt.Fprintf(w, "server  %-16s %s  %s, tools in catalogue: %d\n", s.Name, s.Resource, callers(s.Server), len(s.Tools))

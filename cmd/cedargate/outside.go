@@ -45,7 +45,7 @@ func announce(log *slog.Logger, a *config.Assembly, files []policy.File, advice 
 		log.Info("issuer", "name", i.Name, "issuer", i.Identifier)
 	}
 	for _, w := range a.Config.Workloads {
-		log.Info("workload", "name", w.Name, "trust_domain", w.TrustDomain, "xfcc", w.Forwarded)
+		log.Info("workload", "name", w.Name, "trust_domain", w.TrustDomain, "dns_domain", w.DNSDomain, "xfcc", w.Forwarded)
 	}
 	for _, s := range a.Config.Servers {
 		log.Info("server", "name", s.Name, "resource", s.Resource, "hosts", s.Hosts, "paths", s.Paths,

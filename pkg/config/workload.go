@@ -26,7 +26,7 @@ func (r *reader) workloads(in []*cedargatev1.Workload, issuers []Issuer) []token
 		if slices.ContainsFunc(issuers, func(i Issuer) bool { return w.GetName() != "" && i.Name == w.GetName() }) {
 			r.refuse(path+".name", "is the name of an issuer too", "their ids in policies would be the same")
 		}
-		r.trustDomain(path+".trust_domain", w.GetTrustDomain())
+		r.domain(path, w)
 		if before, twice := first[w.GetTrustDomain()]; twice && w.GetTrustDomain() != "" {
 			r.refuse(path+".trust_domain", fmt.Sprintf("is the trust domain of %s too", index("workloads", before)), "one identity is one principal")
 		} else {
@@ -35,11 +35,42 @@ func (r *reader) workloads(in []*cedargatev1.Workload, issuers []Issuer) []token
 		workloads = append(workloads, token.Workload{
 			Name:        w.GetName(),
 			TrustDomain: w.GetTrustDomain(),
+			DNSDomain:   w.GetDnsDomain(),
 			Forwarded:   r.oneOf(path+".from", w.GetFrom(), "peer", "xfcc") == 1,
 		})
 	}
+	r.overlap(in)
 	r.plainNames("workloads", names)
 	return workloads
+}
+
+// dnsDomain is a name of at least two labels, in lower case.
+var dnsDomain = regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+$`)
+
+// domain checks what a workload is known by: a trust domain or a DNS domain.
+func (r *reader) domain(path string, w *cedargatev1.Workload) {
+	switch dns := r.has(path + ".dns_domain"); {
+	case !dns:
+		r.trustDomain(path+".trust_domain", w.GetTrustDomain())
+	case r.has(path + ".trust_domain"):
+		r.refuse(path+".dns_domain", "stands beside trust_domain", "make two workloads of them")
+	case w.GetDnsDomain() != "" && !dnsDomain.MatchString(w.GetDnsDomain()):
+		r.refuse(path+".dns_domain", fmt.Sprintf("is %q, which is no DNS domain", w.GetDnsDomain()), "write it in small letters, without * and port")
+	case w.GetFrom() == "xfcc":
+		r.refuse(path+".from", "is xfcc, but DNS names are taken from the peer alone", "take it out")
+	}
+}
+
+// overlap refuses DNS domains of which one is in the other.
+func (r *reader) overlap(in []*cedargatev1.Workload) {
+	for i, w := range in {
+		for j, other := range in[:i] {
+			a, b := "."+w.GetDnsDomain(), "."+other.GetDnsDomain()
+			if a != "." && b != "." && (strings.HasSuffix(a, b) || strings.HasSuffix(b, a)) {
+				r.refuse(index("workloads", i)+".dns_domain", fmt.Sprintf("overlaps with that of %s", index("workloads", j)), "one identity is one principal")
+			}
+		}
+	}
 }
 
 func (r *reader) trustDomain(path, text string) {

@@ -89,6 +89,7 @@ type Verifier struct {
 
 	introspectors map[string]*introspector // by name of the issuer
 	workloads     map[string]Workload      // by trust domain
+	domains       []Workload               // those of DNS domains
 	proofs        *Proofs
 	// proving is for signatures of proofs: who makes one has a good token, and
 	// does not wait behind those who have none.

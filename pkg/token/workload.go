@@ -8,13 +8,17 @@ import (
 	"strings"
 )
 
-// A Workload is the workloads of one SPIFFE trust domain: callers that need no
-// token, since their TLS certificate says who they are.
+// A Workload is the workloads of one SPIFFE trust domain, or of one DNS domain:
+// callers that need no token, since their TLS certificate says who they are. One
+// of TrustDomain and DNSDomain is required.
 type Workload struct {
 	// Name begins the Cedar ids: spiffe://example.org/ns/batch/sa/nightly is
-	// MCP::Agent::"<Name>/ns/batch/sa/nightly". No issuer has it.
+	// MCP::Agent::"<Name>/ns/batch/sa/nightly", and the DNS name
+	// nightly.jobs.example.org MCP::Agent::"<Name>/nightly.jobs.example.org". No
+	// issuer has it.
 	Name        string
 	TrustDomain string // example.org
+	DNSDomain   string // jobs.example.org, itself and what is below it
 	// Forwarded takes the identity from the last element of
 	// x-forwarded-client-cert instead of the peer of the proxy.
 	Forwarded bool
@@ -24,7 +28,10 @@ type Workload struct {
 var (
 	trustDomain = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
 	idPath      = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+	dnsName     = regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+$`)
 )
+
+const maxDNSName = 253
 
 const maxSPIFFEID = 2048
 
@@ -32,11 +39,20 @@ const maxSPIFFEID = 2048
 func (v *Verifier) addWorkloads(workloads []Workload, names map[string]bool) error {
 	v.workloads = make(map[string]Workload, len(workloads))
 	for _, w := range workloads {
-		switch _, twice := v.workloads[w.TrustDomain]; {
+		_, twice := v.workloads[w.TrustDomain]
+		switch {
 		case !issuerName.MatchString(w.Name):
 			return fmt.Errorf("workload %q: the name does not match [a-z0-9-]+", w.Name)
 		case names[w.Name] || w.Name == KeyIssuer && len(v.keys) > 0:
 			return fmt.Errorf("workload %q: an issuer or a second one has that name", w.Name)
+		case (w.TrustDomain == "") == (w.DNSDomain == ""):
+			return fmt.Errorf("workload %q: has a trust domain or a DNS domain, one of them", w.Name)
+		case w.DNSDomain != "":
+			if err := v.addDNSDomain(w); err != nil {
+				return fmt.Errorf("workload %q: %w", w.Name, err)
+			}
+			names[w.Name] = true
+			continue
 		case !trustDomain.MatchString(w.TrustDomain):
 			return fmt.Errorf("workload %q: %q is no trust domain", w.Name, w.TrustDomain)
 		case twice:
@@ -45,6 +61,27 @@ func (v *Verifier) addWorkloads(workloads []Workload, names map[string]bool) err
 		names[w.Name], v.workloads[w.TrustDomain] = true, w
 	}
 	return nil
+}
+
+func (v *Verifier) addDNSDomain(w Workload) error {
+	switch {
+	case !dnsName.MatchString(w.DNSDomain):
+		return fmt.Errorf("%q is no DNS domain in lower case", w.DNSDomain)
+	case w.Forwarded:
+		return errors.New("DNS names are taken from the peer alone")
+	}
+	for _, other := range v.domains {
+		if inDomain(w.DNSDomain, other.DNSDomain) || inDomain(other.DNSDomain, w.DNSDomain) {
+			return fmt.Errorf("%q and %q overlap", w.DNSDomain, other.DNSDomain)
+		}
+	}
+	v.domains = append(v.domains, w)
+	return nil
+}
+
+// inDomain tells whether a name is a domain or below it.
+func inDomain(name, domain string) bool {
+	return name == domain || strings.HasSuffix(name, "."+domain)
 }
 
 // withoutToken returns who asks where there is no token: a workload that the
@@ -68,6 +105,9 @@ func (v *Verifier) workload(peer Peer, accept Accept) (Claims, bool) {
 	if who, ok := v.identify(peer.Principal, false, accept); ok {
 		return who, true
 	}
+	if who, ok := v.named(peer.Principal, accept); ok {
+		return who, true
+	}
 	id, err := forwardedURI(peer.Forwarded)
 	if err != nil {
 		return Claims{}, false
@@ -87,6 +127,21 @@ func (v *Verifier) identify(id string, forwarded bool, accept Accept) (Claims, b
 		return Claims{}, false
 	}
 	return Claims{Kind: Agent, Issuer: w.Name, Subject: path}, true
+}
+
+// named returns who has a DNS name. Envoy tells one of a certificate that it has
+// verified and that has no URI, which would go before; a subject is none, since
+// it has a "=", and neither is a wildcard.
+func (v *Verifier) named(name string, accept Accept) (Claims, bool) {
+	if len(name) > maxDNSName || !dnsName.MatchString(name) {
+		return Claims{}, false
+	}
+	for _, w := range v.domains {
+		if inDomain(name, w.DNSDomain) && slices.Contains(accept.Workloads, w.Name) {
+			return Claims{Kind: Agent, Issuer: w.Name, Subject: name}, true
+		}
+	}
+	return Claims{}, false
 }
 
 func hasDotSegment(path string) bool {

@@ -12,6 +12,7 @@ func workloads(t *testing.T) *token.Verifier {
 	v, err := token.New(token.Config{Now: now, Workloads: []token.Workload{
 		{Name: "batch", TrustDomain: "example.org"},
 		{Name: "mesh", TrustDomain: "mesh.example.org", Forwarded: true},
+		{Name: "jobs", DNSDomain: "jobs.example.org"},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +24,7 @@ func TestWorkload(t *testing.T) {
 	const id = "spiffe://example.org/ns/batch/sa/nightly"
 	const far = "spiffe://mesh.example.org/ns/web"
 	v := workloads(t)
-	both := []string{"batch", "mesh"}
+	both := []string{"batch", "mesh", "jobs"}
 	for _, test := range []struct {
 		name   string
 		peer   token.Peer
@@ -50,6 +51,19 @@ func TestWorkload(t *testing.T) {
 		{"NUL", token.Peer{Principal: id + "\x00"}, both, ""},
 		{"a line break", token.Peer{Principal: id + "\n"}, both, ""},
 		{"too long", token.Peer{Principal: id + strings.Repeat("a", 2048)}, both, ""},
+
+		{"a DNS name below", token.Peer{Principal: "a.b.jobs.example.org"}, both, "jobs/a.b.jobs.example.org"},
+		{"the DNS domain itself", token.Peer{Principal: "jobs.example.org"}, both, "jobs/jobs.example.org"},
+		{"a DNS name that the server does not list", token.Peer{Principal: "a.jobs.example.org"}, []string{"batch"}, ""},
+		{"a DNS name that only ends alike", token.Peer{Principal: "evil-jobs.example.org"}, both, ""},
+		{"a DNS name that begins alike", token.Peer{Principal: "jobs.example.org.evil.example"}, both, ""},
+		{"a wildcard", token.Peer{Principal: "*.jobs.example.org"}, both, ""},
+		{"a DNS name in capitals", token.Peer{Principal: "A.jobs.example.org"}, both, ""},
+		{"a final dot", token.Peer{Principal: "a.jobs.example.org."}, both, ""},
+		{"an empty label", token.Peer{Principal: "a..jobs.example.org"}, both, ""},
+		{"a subject", token.Peer{Principal: "CN=a.jobs.example.org"}, both, ""},
+		{"a long DNS name", token.Peer{Principal: strings.Repeat("a.", 130) + "jobs.example.org"}, both, ""},
+		{"a DNS name in a header", token.Peer{Forwarded: []string{"DNS=a.jobs.example.org", "URI=a.jobs.example.org"}}, both, ""},
 
 		{"forwarded", token.Peer{Forwarded: []string{"By=spiffe://x/y;Hash=ab;URI=" + far}}, both, "mesh/ns/web"},
 		{"in quotes", token.Peer{Forwarded: []string{`Subject="CN=a,O=\"b;c\"";uri="` + far + `";DNS=d`}}, both, "mesh/ns/web"},

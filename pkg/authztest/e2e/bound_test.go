@@ -59,7 +59,8 @@ func newAuthority(t *testing.T) authority {
 	return a
 }
 
-// issue makes a certificate for 127.0.0.1, with a SPIFFE ID unless it is "".
+// issue makes a certificate for 127.0.0.1, with a SPIFFE ID or a DNS name unless
+// it is "".
 func (a authority) issue(t *testing.T, id string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -67,7 +68,9 @@ func (a authority) issue(t *testing.T, id string) tls.Certificate {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	if id != "" {
+	if id != "" && !strings.Contains(id, "://") {
+		template.DNSNames = []string{id}
+	} else if id != "" {
 		uri, err := url.Parse(id)
 		if err != nil {
 			t.Fatal(err)
@@ -181,6 +184,7 @@ func edited(issuer *authztest.Issuer, demo string) []byte {
 	text := strings.Replace(string(config(issuer, `
 workloads:
   - { name: batch, trust_domain: example.org }
+  - { name: jobs, dns_domain: jobs.example.org }
   - { name: mesh, trust_domain: mesh.example.org, from: xfcc }
 `)), "    tools:\n", demo+"    tools:\n", 1)
 	return []byte(text)
@@ -192,13 +196,16 @@ func TestCertificateOfThePeer(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer(t, authztest.IssuerConfig{})
 	a := newAuthority(t)
-	e, u := vault(t, a, edited(issuer, "    workloads: [batch]\n"), nil)
+	e, u := vault(t, a, edited(issuer, "    workloads: [batch, jobs]\n"), nil)
 	const id = "spiffe://example.org/ns/batch/sa/nightly"
 	certificate := a.issue(t, id)
 	nightly, nobody := a.caller(t, e, certificate), a.caller(t, e)
 	other := a.caller(t, e, a.issue(t, "spiffe://elsewhere.org/ns/batch/sa/nightly"))
 	nightly.want(t, "a workload", nil, "200")
 	other.want(t, "a workload of nobody", nil, "401 no_credential")
+	a.caller(t, e, a.issue(t, "nightly.jobs.example.org")).want(t, "a workload with a DNS name", nil, "200")
+	a.caller(t, e, a.issue(t, "jobs.example.org.evil.example")).want(t, "a DNS name elsewhere", nil, "401 no_credential")
+	a.caller(t, e, a.issue(t, "")).want(t, "a certificate with a subject alone", nil, "401 no_credential")
 	nobody.want(t, "no certificate", nil, "401 no_credential")
 	forged := map[string]string{"x-forwarded-client-cert": "URI=" + id}
 	nobody.want(t, "a header of the client's own", forged, "401 no_credential")
@@ -210,7 +217,7 @@ func TestCertificateOfThePeer(t *testing.T) {
 	other.want(t, "with another certificate", bound, "401 bound_token")
 	nobody.want(t, "without a certificate", bound, "401 bound_token")
 	nightly.want(t, "a bad token beside the certificate", map[string]string{"authorization": "Bearer x"}, "401 malformed_token")
-	if got := fmt.Sprint(principals(u)); got != "[Agent/batch/ns/batch/sa/nightly User/corp/alice]" {
+	if got := fmt.Sprint(principals(u)); got != "[Agent/batch/ns/batch/sa/nightly Agent/jobs/nightly.jobs.example.org User/corp/alice]" {
 		t.Errorf("principals are %s, want the workload and alice", got)
 	}
 }

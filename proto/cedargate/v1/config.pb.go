@@ -221,7 +221,8 @@ type Workload struct {
 	// every Cedar id: `spiffe://example.org/ns/batch/sa/nightly` is
 	// `MCP::Agent::"<name>/ns/batch/sa/nightly"`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Required, unique. The trust domain, `example.org`, without scheme.
+	// Required unless there is a `dns_domain`, unique. The SPIFFE trust domain,
+	// `example.org`, without scheme.
 	TrustDomain string `protobuf:"bytes,2,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
 	// Where the identity comes from: `peer`, the certificate that Envoy's own
 	// peer showed (`source.principal` of the check), or `xfcc`, the last element of
@@ -231,7 +232,16 @@ type Workload struct {
 	// Security: Envoy has to verify certificates against the authority of the
 	// trust domain, and no other. Choose `xfcc` only where Envoy sets or sanitises
 	// that header; elsewhere every caller can write it.
-	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// For certificates without a SPIFFE ID: the DNS name of the certificate is
+	// this domain or below it, in lower case, `jobs.example.org`; the principal of
+	// `nightly.jobs.example.org` is `MCP::Agent::"<name>/nightly.jobs.example.org"`.
+	// No two of them overlap. Only with `from: peer`, and not beside
+	// `trust_domain`. Default: none.
+	//
+	// Security: whoever gets a certificate for such a name from the authority that
+	// Envoy trusts is that workload.
+	DnsDomain     string `protobuf:"bytes,4,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +293,13 @@ func (x *Workload) GetTrustDomain() string {
 func (x *Workload) GetFrom() string {
 	if x != nil {
 		return x.From
+	}
+	return ""
+}
+
+func (x *Workload) GetDnsDomain() string {
+	if x != nil {
+		return x.DnsDomain
 	}
 	return ""
 }
@@ -1452,11 +1469,13 @@ const file_cedargate_v1_config_proto_rawDesc = "" +
 	"\bapi_keys\x18\t \x03(\v2\x14.cedargate.v1.APIKeyR\aapiKeys\x124\n" +
 	"\tworkloads\x18\n" +
 	" \x03(\v2\x16.cedargate.v1.WorkloadR\tworkloadsB\x0f\n" +
-	"\r_trusted_hops\"U\n" +
+	"\r_trusted_hops\"t\n" +
 	"\bWorkload\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\ftrust_domain\x18\x02 \x01(\tR\vtrustDomain\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\"b\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x1d\n" +
+	"\n" +
+	"dns_domain\x18\x04 \x01(\tR\tdnsDomain\"b\n" +
 	"\x06APIKey\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x16\n" +
