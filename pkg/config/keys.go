@@ -101,4 +101,5 @@ func (c *Config) badCA(n int, err error) error {
 // placed is a Problem on its way as an error.
 type placed struct{ Problem }
 
+// Error is the problem with its place.
 func (p placed) Error() string { return p.String() }

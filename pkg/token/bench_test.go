@@ -1,11 +1,13 @@
 package token_test
 
 import (
+	"crypto"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/cedargate/cedargate/pkg/authztest"
 	"github.com/cedargate/cedargate/pkg/token"
 )
 
@@ -88,4 +90,27 @@ func BenchmarkTokenProof(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkTokenRefused is the cost of what is refused before any key.
+func BenchmarkTokenRefused(b *testing.B) {
+	issuer := newIssuer(b, "ES256")
+	raw := issuer.Mint(claims{"exp": 1})
+	v, accept := benchVerifier(b, issuer, issuer.PublicKey(""))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(b.Context(), token.Credential{Raw: raw}, accept); err == nil {
+			b.Fatal("an expired token was accepted")
+		}
+	}
+}
+
+func benchVerifier(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKey) (*token.Verifier, token.Accept) {
+	v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{{
+		Name: "corp", Issuer: issuer.URL(), Keys: fixedKeys{key: key}, GroupsClaims: []string{"groups"},
+	}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return v, token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
 }

@@ -1,7 +1,6 @@
 package token_test
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -12,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cedargate/cedargate/pkg/authztest"
 	"github.com/cedargate/cedargate/pkg/token"
@@ -94,58 +91,6 @@ func FuzzParseAuthorization(f *testing.F) {
 			t.Fatalf("ParseAuthorization(%q) = %q", line, raw)
 		}
 	})
-}
-
-// BenchmarkVerify compares with golang-jwt alone, which is what a caller would
-// write without this package.
-func BenchmarkVerify(b *testing.B) {
-	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
-		issuer := newIssuer(b, alg)
-		raw := issuer.Mint(claims{"scope": "read write", "groups": []string{"eng", "ops"}, "email": "alice@example.com"})
-		key := issuer.PublicKey(alg)
-		b.Run(alg+"/cedargate", func(b *testing.B) { benchmarkVerify(b, issuer, key, raw) })
-		b.Run(alg+"/golang-jwt", func(b *testing.B) {
-			parser := jwt.NewParser(jwt.WithValidMethods([]string{alg}), jwt.WithIssuer(issuer.URL()), jwt.WithAudience(resource),
-				jwt.WithExpirationRequired(), jwt.WithTimeFunc(now))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := parser.Parse(raw, func(*jwt.Token) (any, error) { return key, nil }); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	issuer := newIssuer(b, "ES256")
-	b.Run("refused/expired", func(b *testing.B) {
-		raw := issuer.Mint(claims{"exp": 1})
-		v, accept := benchVerifier(b, issuer, issuer.PublicKey(""))
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := v.Verify(b.Context(), token.Credential{Raw: raw}, accept); err == nil {
-				b.Fatal("an expired token was accepted")
-			}
-		}
-	})
-}
-
-func benchVerifier(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKey) (*token.Verifier, token.Accept) {
-	v, err := token.New(token.Config{Now: now, Issuers: []token.Issuer{{
-		Name: "corp", Issuer: issuer.URL(), Keys: fixedKeys{key: key}, GroupsClaims: []string{"groups"},
-	}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return v, token.Accept{Issuers: []string{"corp"}, Audiences: []string{resource}}
-}
-
-func benchmarkVerify(b *testing.B, issuer *authztest.Issuer, key crypto.PublicKey, raw string) {
-	v, accept := benchVerifier(b, issuer, key)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := v.Verify(b.Context(), token.Credential{Raw: raw}, accept); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
 
 // A proof that says anything is refused, or is one that the holder signed for
