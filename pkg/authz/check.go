@@ -136,8 +136,8 @@ func (c *check) finish(a answer) Result {
 	return c.result(a)
 }
 
-// recorded is a, which grants something, unless its record was not written or the answer
-// comes too late. A record of the allow that was written is then followed by
+// recorded is a, which grants something, unless its record was not written or
+// the answer comes too late. A record of the allow that was written is then followed by
 // one of the failure; a write that ends later is followed up by the recorder.
 func (c *check) recorded(a answer, err error) answer {
 	switch late := c.ctx.Err() != nil; {

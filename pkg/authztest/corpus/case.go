@@ -139,6 +139,17 @@ type Expect struct {
 // is not changed.
 var usualTime = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
+// Open reads the cases in decisions and makes the World in world, both below
+// fsys. The caller closes the World.
+func Open(fsys fs.FS) ([]Case, *World, error) {
+	cases, err := Load(fsys, "decisions")
+	if err != nil {
+		return nil, nil, err
+	}
+	world, err := NewWorld(fsys, "world")
+	return cases, world, err
+}
+
 // Load reads every case below dir of fsys, in the order of names. Unknown
 // fields are errors: a misspelt expectation would expect nothing.
 func Load(fsys fs.FS, dir string) ([]Case, error) {

@@ -55,12 +55,7 @@ func TestCorpus(t *testing.T) {
 
 func theCorpus(tb testing.TB) ([]corpus.Case, *corpus.World) {
 	tb.Helper()
-	fsys := os.DirFS("../../../testdata")
-	cases, err := corpus.Load(fsys, "decisions")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	world, err := corpus.NewWorld(fsys, "world")
+	cases, world, err := corpus.Open(os.DirFS("../../../testdata"))
 	if err != nil {
 		tb.Fatal(err)
 	}
